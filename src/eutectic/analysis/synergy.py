@@ -1,0 +1,183 @@
+"""Synergy of a merge: is it better than every parent, than their mean, than simpler merges, than the parents' ensemble?
+
+Above the mean of its parents a merge that only equals its better parent passes easily, so that comparison is shown but never called a
+gain. The claim is tested against the best parent, on the test split only; roles and forms are never pooled; every test of the step
+belongs to one Holm family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eutectic.analysis.compare import ALPHA, Comparison, adjust, best_of, from_row, paired
+from eutectic.analysis.statistics import Floats, accuracy, ensemble
+from eutectic.analysis.table import Aligned, Cell, Scores, align, cells_of, read_scores
+from eutectic.artifacts import SUMMARY, Artifact, Parents, one, write_json
+from eutectic.context import Context
+from eutectic.errors import InputError
+from eutectic.specs.rows import ItemScore
+from eutectic.specs.steps import SynergyStep
+
+BEST, MEAN, ENSEMBLE = "best parent", "mean of parents", "ensemble"
+CONTROL_NAMES = {"linear_schedule": "linear, same schedule", "linear": "linear, one t", ENSEMBLE: "ensemble of parents"}
+
+
+def check(spec: SynergyStep, parents: Parents) -> None:
+    """Refuse a comparison without parents, or controls that are not named one by one."""
+    if not parents.get("parents"):
+        raise InputError("a merge is compared with its parents, but none of them is evaluated", remedy="Evaluate them on the same benchmarks.")
+    if len(spec.controls) != len(parents.get("controls", ())):
+        raise InputError(f"{len(spec.controls)} names were given for {len(parents.get('controls', ()))} controls")
+
+
+def build(spec: SynergyStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
+    """Compare a merge with its parents and controls; writes `summary.json` and returns its short form."""
+    check(spec, parents)
+    merge, sources, controls = read(one(parents, "merge")), [*map(read, parents["parents"])], [*map(read, parents.get("controls", ()))]
+    cells = cells_of([merge, *sources])
+    if not cells:
+        raise InputError(f"{merge.name} and its parents share no test items", remedy="Evaluate them on the same benchmarks.")
+    context.progress.start("comparing", len(cells), "cells")
+    comparisons: list[Comparison] = []
+    scores: list[dict[str, Any]] = []
+    for cell in cells:
+        found, rows = in_cell(cell, merge, sources, dict(zip(spec.controls, controls, strict=True)), spec)
+        comparisons += found
+        scores += rows
+        context.progress.advance(1)
+    comparisons = adjust(comparisons)
+    family = sum(each.tested for each in comparisons)
+    sentence, outcome = verdict(comparisons, len(sources))
+    write_json(
+        out / SUMMARY,
+        {
+            "merge": merge.name,
+            "parents": [each.name for each in sources],
+            "controls": [{"kind": kind, "name": each.name, "equal_to": each.equal_to} for kind, each in zip(spec.controls, controls, strict=True)],
+            "equal_to": merge.equal_to,
+            "alpha": ALPHA,
+            "family": family,
+            "scores": scores,
+            "comparisons": [each.row() for each in comparisons],
+            "outcome": outcome,
+            "verdict": sentence,
+        },
+    )
+    return {"tests": family, "outcome": outcome, "verdict": sentence}
+
+
+def read(evaluation: Artifact) -> Scores:
+    """The scores of an Evaluation parent under its address."""
+    return read_scores(evaluation.path, evaluation.address)
+
+
+def in_cell(
+    cell: Cell, merge: Scores, sources: Sequence[Scores], controls: Mapping[str, Scores], spec: SynergyStep
+) -> tuple[list[Comparison], list[dict[str, Any]]]:
+    """All comparisons of one cell, unadjusted, and the accuracy of everyone in it."""
+    different = {kind: control for kind, control in controls.items() if not control.equal_to and cell in control.cells}
+    table = align([merge, *sources, *different.values()], cell)
+    own, beside = table.correct[:, 0], table.correct[:, 1 : 1 + len(sources)]
+    names, seed = [each.name for each in sources], spec.seed
+
+    def against(b: Floats, what: str, names: Sequence[str]) -> Comparison:
+        return paired(own, b, table.groups, cell=cell, against=what, names=names, seed=seed)
+
+    found = [best_of(own, beside, table.groups, cell=cell, names=names, seed=seed)]
+    if len(sources) > 1:
+        found.append(against(beside.mean(axis=1), MEAN, names))
+    for column, (kind, control) in enumerate(different.items(), 1 + len(sources)):
+        found.append(against(table.correct[:, column], kind, [control.name]))
+    found += [same(cell, kind, control, found[0]) for kind, control in controls.items() if control.equal_to and cell in control.cells]
+    rows = [score(each.name, cell, table, column) for column, each in enumerate([merge, *sources, *different.values()])]
+    if spec.ensemble and len(sources) > 1 and cell[1] == "likelihood":
+        blended = ensemble_correct(cell, sources, table)
+        found.append(against(blended, ENSEMBLE, names))
+        rows.append(interval_row(ENSEMBLE, cell, blended, table))
+    return found, rows
+
+
+def same(cell: Cell, kind: str, control: Scores, sample: Comparison) -> Comparison:
+    """A control that is the merge itself within two output ulps: reported, counted once, not tested."""
+    return Comparison(*cell, kind, (control.name,), sample.n, sample.clusters, sample.accuracy, sample.accuracy, 0, 0, 0, 0, 1, equal=control.equal_to)
+
+
+def ensemble_correct(cell: Cell, sources: Sequence[Scores], table: Aligned) -> Floats:
+    """0/1 score `[items]` of the probability ensemble of the parents, from their option log-likelihoods."""
+    rows: list[list[ItemScore]] = [[each.cells[cell][key] for key in table.keys] for each in sources]
+    choice = ensemble([[row.log_likelihoods for row in model] for model in rows], [[row.tokens for row in model] for model in rows])
+    answers = np.array([-1 if row.answer is None else row.answer for row in rows[0]])
+    return np.asarray(choice == answers, float)
+
+
+def score(name: str, cell: Cell, table: Aligned, column: int) -> dict[str, Any]:
+    """Accuracy of one model in one cell with its interval, as a JSON row."""
+    return interval_row(name, cell, table.correct[:, column], table)
+
+
+def interval_row(name: str, cell: Cell, correct: Floats, table: Aligned) -> dict[str, Any]:
+    """Accuracy of 0/1 scores with its interval, as a JSON row."""
+    found = accuracy(correct, table.groups)
+    return {
+        "name": name, "part": cell[0], "form": cell[1], "n": found.n, "clusters": found.clusters,
+        "accuracy": found.estimate, "low": found.low, "high": found.high,
+    }  # fmt: skip
+
+
+def cell_name(part: str, form: str) -> str:
+    """A cell in words: `acquired facts by likelihood`."""
+    return f"{part} {'facts ' if part in ('acquired', 'unseen') else ''}{'by likelihood' if form == 'likelihood' else 'answered in words'}"
+
+
+def points(share: float, sign: bool = False) -> str:
+    """A share in points with one decimal: 0.0512 is `5.1`."""
+    return f"{100 * share:{'+' if sign else ''}.1f}"
+
+
+def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:
+    """One sentence about a merge against its best parent, and its outcome: `gain`, `loss`, `mixed` or `none`.
+
+    A gain or loss is named only where its adjusted test shows it; where none is shown the sentence says how small a gain would have
+    escaped. It speaks of this checkpoint only: one training run says nothing about a strategy.
+    """
+    best = [each for each in comparisons if each.against == BEST]
+    whom = "each of its parents" if parents > 1 else "its parent"
+    gains, losses, silent = ([each for each in best if each.outcome == kind] for kind in ("gain", "loss", "none"))
+    parts = []
+    if gains:
+        parts.append(f"this checkpoint beats {whom} on {_listed(gains)}")
+    if losses:
+        parts.append(f"this checkpoint is below {'at least one of its parents' if parents > 1 else whom} on {_listed(losses)}")
+    if silent:
+        least = ", ".join(f"{points(each.detectable)} points on {cell_name(each.part, each.form)}" for each in silent)
+        parts.append(f"{'no gain shown elsewhere' if parts else 'no gain shown'}; a gain of less than {least} could not have been seen reliably")
+    outcome = "mixed" if gains and losses else "gain" if gains else "loss" if losses else "none"
+    sentence = "; ".join(parts)
+    return sentence[:1].upper() + sentence[1:] + ".", outcome
+
+
+def _listed(found: Sequence[Comparison]) -> str:
+    """Cells with difference in points and adjusted p: `unseen facts by likelihood (+3.1 points, p = 0.004)`."""
+    return ", ".join(f"{cell_name(each.part, each.form)} ({points(each.difference, sign=True)} points, adjusted p = {each.p_adjusted:.2g})" for each in found)
+
+
+def across(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Comparison]]:
+    """Best-parent comparisons of several merges as one Holm family: (merge, comparison). Merges equal to another are counted once.
+
+    Trying many merges and showing the best is itself a multiple test; a claim about "the best merge" must survive this family.
+    """
+    names = [str(each["merge"]) for each in summaries if not each.get("equal_to")]
+    best = [
+        (name, from_row(row))
+        for name, each in zip(names, (s for s in summaries if not s.get("equal_to")), strict=True)
+        for row in each["comparisons"]
+        if row["against"] == BEST
+    ]
+    adjusted = adjust([each for _, each in best])
+    return [(name, each) for (name, _), each in zip(best, adjusted, strict=True)]
+
+

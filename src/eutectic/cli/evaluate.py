@@ -1,0 +1,28 @@
+"""`eutectic evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eutectic.cli.arguments import Device, Json, Threads, context, give
+
+
+def command(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="folders of Hugging Face models")],
+    benchmark: Annotated[list[Path], typer.Option("--benchmark", "-b", metavar="FILE", help="JSON lines of items; may be given again")],
+    greedy: Annotated[int, typer.Option("--greedy", min=0, help="items a benchmark that are also answered in words")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="keep every item's scores in this folder")] = None,
+    threads: Threads = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score models on benchmark files, without a study."""
+    from eutectic.cli.view import view
+    from eutectic.doors import accuracy_lines, evaluate
+
+    with view() as shown:
+        summaries = evaluate(models, benchmark, greedy=greedy, out=out, context=context(threads, device, shown))
+    give(summaries, json, accuracy_lines(summaries))

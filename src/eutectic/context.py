@@ -1,0 +1,38 @@
+"""What a workshop may know about the machine it runs on: device, threads and a place to report progress.
+
+Nothing here bears identity: the same step on another machine keeps its key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Where long work reports: one task at a time, with a unit so that a rate can be shown."""
+
+    def start(self, task: str, total: float, unit: str) -> None:
+        """Begin a task of `total` units ("tokens", "items", "MB"); it ends when the next begins."""
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """Say that `amount` more units are done; `note` is a short live figure such as `loss 2.31`."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, task: str, total: float, unit: str) -> None:
+        """Nothing is shown."""
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """Nothing is shown."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The machine side of a step. `device` is torch's name of it; `threads` is set by every step itself."""
+
+    device: str = "cpu"
+    threads: int = 2
+    progress: Progress = field(default_factory=Silent)

@@ -1,0 +1,109 @@
+"""Multiple-choice questions about terms, made without a teacher: four directions of the same two facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from eutectic.data import options
+from eutectic.data.classes import by_group, related, term_of
+from eutectic.specs.rows import Document, Item, Role, Split
+
+# Stems differ from the wordings of the training text: recall of a fact is asked for, not of a string.
+STEMS = {
+    "definition to term": "Which term fits this definition? {definition}",
+    "term to definition": "How is {name} defined?",
+    "term to class": "To which class does {name} belong?",
+    "class to term": "Which of these is a member of the class {parent}?",
+}
+NAME_TOLERANCE, DEFINITION_TOLERANCE = 0.4, 0.25
+# Options that are definitions are the dear part of an item: four of them are read each time.
+DEFINITION_OPTION_WORDS = 18
+# Classes looked at for distractors, nearest first.
+NEAR_CLASSES = 12
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The terms questions are made from: `groups` by class, `above` the classes common to all members of each class,
+    `nearest` the other classes in order of likeness (Jaccard of `above`)."""
+
+    groups: dict[str, list[Document]]
+    above: dict[str, frozenset[str]]
+    nearest: dict[str, list[str]]
+
+
+def neighbourhood(documents: Sequence[Document]) -> Neighbourhood:
+    """The classes of `documents`, their likeness worked out once."""
+    groups = by_group(documents)
+    above = {group: frozenset.intersection(*(frozenset(term_of(d).ancestors) for d in members)) for group, members in groups.items()}
+    nearest = {group: sorted((g for g in groups if g != group), key=lambda g: (-_likeness(above[group], above[g]), g)) for group in groups}
+    return Neighbourhood(groups, above, nearest)
+
+
+def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / max(1, len(one | other))
+
+
+def items(documents: Sequence[Document], role: Role, split: dict[str, Split], seed: int) -> list[Item]:
+    """All questions that can be asked soundly about `documents`; distractors come from `documents` too.
+
+    `split` gives the split of each group.
+    """
+    around = neighbourhood(documents)
+    made = []
+    for group, members in around.groups.items():
+        for document in members:
+            for topic, question, answer, tiers, tolerance in _asked(document, around):
+                name = f"{document.id}/{topic}"
+                texts = options.choose(question, answer, tiers, tolerance, seed, name)
+                if texts is not None:
+                    made.append(_item(document, topic, question, texts, answer, role, split[group]))
+    return made
+
+
+def _item(document: Document, topic: str, question: str, texts: tuple[str, ...], answer: str, role: Role, split: Split) -> Item:
+    return Item(
+        id=f"{document.id}/{topic.replace(' ', '-')}",
+        group=document.group,
+        role=role,
+        split=split,
+        question=question,
+        options=texts,
+        answer=texts.index(answer),
+        source_ids=(document.id,),
+        topic=topic,
+    )
+
+
+Asked = tuple[str, str, str, list[list[str]], float]
+
+
+def _asked(document: Document, around: Neighbourhood) -> Iterator[Asked]:
+    """Topic, question, answer, distractors by tier and length tolerance of each question about a term."""
+    term = term_of(document)
+    siblings = [term_of(d) for d in around.groups[document.group] if not related(term_of(d), term)]
+    near = around.nearest[document.group]
+    cousins = [term_of(d) for group in near[: NEAR_CLASSES // 2] for d in around.groups[group] if not related(term_of(d), term)]
+    question = STEMS["definition to term"].format(definition=term.definition)
+    yield "definition to term", question, term.name, [[t.name for t in siblings], [t.name for t in cousins]], NAME_TOLERANCE
+    if len(term.definition.split()) <= DEFINITION_OPTION_WORDS:
+        question = STEMS["term to definition"].format(name=term.name)
+        tiers = [[t.definition for t in siblings], [t.definition for t in cousins]]
+        yield "term to definition", question, term.definition, tiers, DEFINITION_TOLERANCE
+    if document.group in term.parents:
+        yield from _class_questions(document, around)
+
+
+def _class_questions(document: Document, around: Neighbourhood) -> Iterator[Asked]:
+    """The class of a term and a member of its class. A distractor class stands neither above the term nor above or below
+    its class; a distractor member has the class nowhere above it."""
+    term, group = term_of(document), document.group
+    near = [g for g in around.nearest[group] if g not in term.ancestors and g != term.name]
+    classes = [g for g in near[: 3 * NEAR_CLASSES] if g not in around.above[group] and group not in around.above[g]]
+    question = STEMS["term to class"].format(name=term.name)
+    yield "term to class", question, group, [classes[:NEAR_CLASSES], classes[NEAR_CLASSES:]], NAME_TOLERANCE
+    others = [term_of(d) for g in near[:NEAR_CLASSES] for d in around.groups[g]]
+    names = [t.name for t in others if group not in t.ancestors and t.name != group]
+    question = STEMS["class to term"].format(parent=group)
+    yield "class to term", question, term.name, [names], NAME_TOLERANCE

@@ -1,0 +1,141 @@
+"""The one-off doors: merge, evaluate, compare and verify folders without a study, and write a study's report.
+
+They call the same workshops with the same specs as a study's steps do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eutectic.artifacts import RECORD, SUMMARY, Artifact, Record, read_json
+from eutectic.context import Context
+from eutectic.errors import InputError
+from eutectic.fingerprint import DigestCache
+from eutectic.store import full_disk_is_an_error
+
+if TYPE_CHECKING:
+    from eutectic.study.study import Study
+
+
+def report(study: Study, out: str | Path | None = None) -> Path:
+    """Write the report of what a study has so far and return its `index.html`; `out` defaults to `reports/STUDY` beside the study."""
+    from eutectic.report import page, view
+
+    folder = Path(out) if out is not None else study.file.folder / "reports" / study.name
+    return page.write(view.of(study), folder)
+
+
+def merge(config: str | Path, out: str | Path, context: Context | None = None) -> dict[str, Any]:
+    """Merge as a mergekit file says and return the ledger; `out` appears whole or not at all."""
+    from eutectic.merge import mergekit_file, stream
+
+    step, parents = mergekit_file.read(Path(config))
+    stream.check(step, parents)
+    with whole(Path(out)) as partial:
+        return stream.build(step, parents, partial, context or Context())
+
+
+def evaluate(
+    models: Sequence[str | Path],
+    benchmarks: Sequence[str | Path],
+    *,
+    greedy: int = 0,
+    out: str | Path | None = None,
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Score model folders on benchmark files: the summary of each model, by folder. Rows are kept below `out` where given."""
+    from eutectic.data import benchmarks as items
+    from eutectic.evaluate import score
+    from eutectic.specs.steps import BenchmarkStep, EvaluateStep
+
+    context = context or Context()
+    spec, folders = EvaluateStep(greedy=greedy), [model_folder(Path(m)) for m in models]
+    with tempfile.TemporaryDirectory() as scratch:
+        read: list[Artifact] = []
+        for index, file in enumerate(map(Path, benchmarks)):
+            place = Path(scratch) / str(index)
+            place.mkdir()
+            items.build(BenchmarkStep(dev=0.0), {"file": (Artifact("file", file.name, "", file),)}, place, context)
+            read.append(Artifact("benchmark", file.stem, "", place))
+        summaries: dict[str, Any] = {}
+        for index, folder in enumerate(folders):
+            place = Path(out) / folder.name if out is not None else Path(scratch) / f"model{index}"
+            with whole(place) as partial:
+                parents = {"model": (Artifact("checkpoint", folder.name, "", folder),), "benchmarks": tuple(read)}
+                score.build(spec, parents, partial, context)
+            summaries[str(folder)] = read_json(place / SUMMARY)
+        return summaries
+
+
+def compare(first: str | Path, second: str | Path, context: Context | None = None) -> dict[str, Any]:
+    """Angles, norms and distances between two checkpoints: a summary, and a row for each tensor under `tensors`."""
+    from eutectic.merge import geometry
+
+    return geometry.compare(model_folder(Path(first)), model_folder(Path(second)), context or Context())
+
+
+def verify(folder: str | Path) -> dict[str, Any]:
+    """Check a folder against the digest in its record and the layout of its safetensors; raises `InputError` when something is wrong."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=folder, remedy="Check the path.")
+    weights = sorted(folder.glob("*.safetensors"))
+    if weights:
+        from eutectic.models.checkpoint import open_checkpoint
+
+        open_checkpoint(folder)
+    digest, against = DigestCache().folder(folder), ""
+    if (folder / RECORD).is_file():
+        record = Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+        if record.digest != digest:
+            raise InputError(
+                f"its files are not those that were published (digest {digest[:16]}, the record says {record.digest[:16]})",
+                file=folder,
+                remedy="Delete the folder and run the study again.",
+            )
+        against = ", as its record says"
+    elif not weights:
+        raise InputError("holds neither a record nor safetensors", file=folder, remedy="Give an artifact of a store or a model folder.")
+    return {"folder": str(folder), "files": sum(p.is_file() for p in folder.rglob("*")), "digest": digest, "against": against}
+
+
+def model_folder(folder: Path) -> Path:
+    """A folder that holds a model; raises `InputError` otherwise."""
+    if not (folder / "config.json").is_file():
+        raise InputError("holds no config.json", file=folder, remedy="Give the folder of a Hugging Face model.")
+    return folder
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` that becomes `out` when all went well and is removed otherwise."""
+    if out.exists():
+        raise InputError("is there already and is left as it is", file=out, remedy="Give a new folder, or remove that one.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        with full_disk_is_an_error(out.parent):
+            yield partial
+        partial.chmod(0o755)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def accuracy_lines(summaries: Mapping[str, Any]) -> list[str]:
+    """A line a model and benchmark: accuracy by likelihood and in words."""
+    from eutectic.evaluate.score import lines
+
+    return [line for folder, summary in summaries.items() for line in (folder, *(f"  {text}" for text in lines(summary)))]
+
+
+def geometry_lines(found: Mapping[str, Any]) -> list[str]:
+    """The comparison of two checkpoints for people: the summary, then the ten tensors that differ most."""
+    rows = sorted(found["tensors"], key=lambda row: -row["relative_distance"])[:10]
+    head = [f"{k}: {v:.6g}" if isinstance(v, float) else f"{k}: {v}" for k, v in found.items() if k != "tensors"]
+    return [*head, "largest relative distances:", *(f"  {r['relative_distance']:.3e}  {r['angle']:.3e} rad  {r['tensor']}" for r in rows)]

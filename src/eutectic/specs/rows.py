@@ -1,0 +1,197 @@
+"""Row schemas of the artifacts: what workshops say to each other on disk, one JSON object a line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from eutectic.specs.base import Spec
+
+Role = Literal["acquired", "unseen", ""]
+Split = Literal["dev", "test"]
+
+
+class Section(Spec):
+    """A heading and the character range of `Document.text` below it."""
+
+    title: str
+    start: int
+    end: int
+
+
+class Span(Spec):
+    """A page of the source file and the character range of `Document.text` read from it."""
+
+    page: int
+    start: int
+    end: int
+
+
+class Term(Spec):
+    """The ontology side of a document: a named class with its definition and its place in the is_a tree."""
+
+    name: str
+    definition: str
+    synonyms: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()  # names of the direct is_a parents
+    ancestors: tuple[str, ...] = ()  # names of all classes above, parents included
+
+
+class Quantity(Spec):
+    """A measured property: `value` in `unit` (a unit that pint reads; empty means dimensionless)."""
+
+    name: str
+    value: float
+    unit: str = ""
+
+
+class Document(Spec):
+    """A document of a Corpus. `group` is what splits keep together: the source document or the parent class."""
+
+    id: str
+    group: str
+    title: str
+    text: str
+    source: str
+    held_out: bool = False
+    sections: tuple[Section, ...] = ()
+    spans: tuple[Span, ...] = ()
+    licence: str = ""
+    term: Term | None = None
+    quantities: tuple[Quantity, ...] = ()
+
+
+class Dropped(Spec):
+    """A file or document that did not enter the Corpus, and why."""
+
+    source: str
+    reason: str
+
+
+class Message(Spec):
+    """One turn of a chat, in the form every chat template reads."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TextRow(Spec):
+    """A row of a text Dataset: continued pretraining reads `text` and closes it with the end-of-text token."""
+
+    id: str
+    text: str
+    source_ids: tuple[str, ...]
+    group: str
+
+
+class InstructionRow(Spec):
+    """A row of an instruction Dataset: a chat whose assistant turns are learned."""
+
+    id: str
+    messages: tuple[Message, ...] = Field(min_length=2)
+    source_ids: tuple[str, ...]
+    group: str
+
+
+class PreferenceRow(Spec):
+    """A row of a preference Dataset: one prompt, a chosen and a rejected continuation, each as messages."""
+
+    id: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    chosen: tuple[Message, ...] = Field(min_length=1)
+    rejected: tuple[Message, ...] = Field(min_length=1)
+    source_ids: tuple[str, ...]
+    group: str
+
+
+class Item(Spec):
+    """An item of a Benchmark. A choice item has `options` and the index `answer`; a numeric one has `value`, `unit`, `tolerance`.
+
+    `role` says what training saw of it: `acquired` (its source is in the text trained on) or `unseen`
+    (its group is in no training set). `tolerance` is relative (0.05 accepts 5 % off).
+    """
+
+    id: str
+    group: str
+    kind: Literal["choice", "numeric"] = "choice"
+    role: Role = ""
+    split: Split = "test"
+    question: str
+    options: tuple[str, ...] = ()
+    answer: int | None = None
+    value: float | None = None
+    unit: str = ""
+    tolerance: float = 0.05
+    source_ids: tuple[str, ...] = ()
+    topic: str = ""
+
+
+class ItemScore(Spec):
+    """A row of an Evaluation: one item in one form.
+
+    Likelihood form: `log_likelihoods` (nats) and `tokens` of every option, `choice` by mean log-likelihood a token,
+    `margin` (nats) between the best and the second-best option on the summed log-likelihoods the ranking used.
+    Greedy form: the generated `text`, what was `parsed` from it, and whether it broke the requested format.
+    """
+
+    id: str
+    benchmark: str
+    group: str
+    role: Role
+    split: Split
+    form: Literal["likelihood", "greedy"]
+    correct: bool
+    choice: int | None = None
+    answer: int | None = None
+    log_likelihoods: tuple[float, ...] = ()
+    tokens: tuple[int, ...] = ()
+    margin: float | None = None
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    text: str = ""
+    parsed: str = ""
+    format_failure: bool = False
+
+
+class Turn(Spec):
+    """A row of a Transcript: one turn of a conversation held with one model."""
+
+    conversation: str
+    model: str
+    sample: int
+    turn: int
+    role: Literal["system", "user", "assistant"]
+    content: str
+    tokens: int = 0
+    seconds: float = 0.0
+    stop_reason: str = ""
+    seed: int = 0
+
+
+class ImagePrompt(Spec):
+    """A row of an ImagePrompts artifact: the three answers of one model to one concept grid cell."""
+
+    model: str
+    concepts: tuple[str, ...]
+    style: str
+    principles: str
+    prompt: str
+    short_prompt: str
+    names_concepts: bool
+    tokens: int
+    seed: int = 0
+
+
+class TensorGeometry(Spec):
+    """A row of a Geometry: how two parents differ in one tensor and which branch of the merge ran there."""
+
+    tensor: str
+    layer: int | None
+    module: str
+    angle: float  # radians between the parents, as vectors
+    norms: tuple[float, ...]
+    relative_distance: float  # |a - b| / |base|
+    t: float | None
+    branch: str  # "slerp", "linear", "copy", ...
+    ulps_from_linear: float  # largest distance of the result from plain linear at the same t, in output ulps
+    ulps_mean: float

@@ -1,0 +1,121 @@
+"""Resolved specs: what one step of the graph is told. Names of nodes are gone, references have become parents by role.
+
+Each class documents the roles of its parents. These specs (without fields at their default) enter the step's key.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from eutectic.specs.base import Spec
+from eutectic.specs.study import LoraSpec
+
+
+class CorpusStep(Spec):
+    """Parents: `files` (source files, in sorted order of digest). Writes a Corpus."""
+
+    held_out: float = 0.0
+    keywords: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int = 0
+
+
+class MixShare(Spec):
+    """How much of the parent at the same position of `sources` enters a mix."""
+
+    passes: float | None = None
+    share: float | None = None
+
+
+class DatasetStep(Spec):
+    """Parents: `sources` (Corpus, Dataset or source file, in order of `mix`), `reserved` (Benchmark: its items' stems with their
+    answers must stay out of instruction and preference rows, and the groups of its `unseen` items out of every row). Writes a Dataset."""
+
+    kind: Literal["text", "instruction", "preference", "distilled"]
+    mix: tuple[MixShare, ...] = (MixShare(passes=1.0),)
+    sets: int = 1
+    limit: int | None = None
+    wordings: int = 4
+    seed: int = 0
+
+
+class BenchmarkStep(Spec):
+    """Parents: `corpus` or `file`. Writes a Benchmark."""
+
+    kind: Literal["choice", "numeric"] = "choice"
+    role: Literal["acquired", "unseen", ""] = ""
+    items: int | None = None
+    dev: float = 0.2
+    seed: int = 0
+
+
+class TrainStep(Spec):
+    """Parents: `model` (Checkpoint), `dataset`, `template` (Checkpoint, at most one), `probes` (Corpus). Writes a Checkpoint."""
+
+    objective: str
+    learning_rate: float
+    epochs: float = 1.0
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = 0.1
+    batch: int = 8
+    sequence: int = 512
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    lora: LoraSpec | None = None
+    keep: Literal["last", "epochs"] = "last"
+    probe_every: float | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+
+
+class MergeStep(Spec):
+    """Parents: `base` (Checkpoint, at most one), `models` (Checkpoints). Writes a Checkpoint, or stays unwritten."""
+
+    method: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+
+
+class GeometryStep(Spec):
+    """Parents: `merge` (the written or unwritten merge). Writes a Geometry."""
+
+
+class EvaluateStep(Spec):
+    """Parents: `model`, `benchmarks`; for a control also `twin` (Evaluation of the merge it controls) and `geometry` of that merge:
+    where the two merges agree within two output ulps the twin's scores stand for both. Writes an Evaluation."""
+
+    greedy: int = 0
+    seed: int = 0
+
+
+class RescoreStep(Spec):
+    """Parents: `model`, `benchmarks`, `own` (its Evaluation), `others` (Evaluations of the same comparison). An item whose margin is
+    below `margin` nats in any of them is scored again in float32. Writes an Evaluation: the own rows, replaced where rescored."""
+
+    margin: float = 0.5
+
+
+class ConverseStep(Spec):
+    """Parents: `model`. `script` is the whole script, so that its text bears identity. Writes a Transcript."""
+
+    script: dict[str, Any]
+    samples: int = 1
+    seed: int = 0
+
+
+class ImagePromptsStep(Spec):
+    """Parents: `model`. Writes an ImagePrompts."""
+
+    concepts: tuple[str, ...]
+    styles: tuple[str, ...]
+    seed: int = 0
+
+
+class SynergyStep(Spec):
+    """Parents: `merge` (Evaluation), `parents` (Evaluations), `controls` (Evaluations). Writes a Synergy."""
+
+    controls: tuple[str, ...] = ()  # what each parent in `controls` is: "linear_schedule", "linear"
+    ensemble: bool = True
+    seed: int = 0

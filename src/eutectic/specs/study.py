@@ -1,0 +1,205 @@
+"""The study file, as specs: every key a user may write, its type, its default and what it means.
+
+`docs/study-file.md` is generated from these descriptions. What only a workshop can judge (the parameters of a merge
+method or of an objective) stays opaque here and is checked by that workshop's `check` door.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from eutectic.specs.base import Spec
+
+Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+
+
+class ModelSpec(Spec):
+    """A model to start from: a folder, a hub id, or an OpenAI-compatible server."""
+
+    path: str | None = Field(None, description="folder beside the study, absolute folder, or hub id (`owner/name[@commit]`)")
+    endpoint: str | None = Field(None, description="base URL of an OpenAI-compatible server")
+    model: str | None = Field(None, description="model name at the endpoint")
+    chat_template: str | None = Field(None, description="another model of the study whose chat template and special tokens this one takes")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSpec:
+        if (self.path is None) == (self.endpoint is None):
+            raise ValueError("give either `path` or `endpoint`")
+        if self.endpoint is not None and self.model is None:
+            raise ValueError("an `endpoint` needs `model`, the name it serves")
+        return self
+
+
+class CorpusSpec(Spec):
+    """Source files to read into documents."""
+
+    files: str | tuple[str, ...] = Field(description="glob patterns relative to the study file")
+    held_out: float = Field(0.0, ge=0, lt=1, description="share of groups kept out of every training set, by hash of the group")
+    keywords: tuple[str, ...] = Field((), description="keep only documents that hold one of these words (whole word or word start)")
+    limit: int | None = Field(None, gt=0, description="keep at most this many documents, chosen by hash of the id")
+
+
+class MixPart(Spec):
+    """One source of a mixed dataset, measured by passes over it or by its share of the final tokens."""
+
+    corpus: str | None = Field(None, description="name of a corpus")
+    dataset: str | None = Field(None, description="name of another dataset")
+    passes: float | None = Field(None, gt=0, description="passes over the source; 2.0 takes every row twice")
+    share: float | None = Field(None, gt=0, lt=1, description="share of the final tokens")
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> MixPart:
+        if (self.corpus is None) == (self.dataset is None):
+            raise ValueError("give either `corpus` or `dataset`")
+        if self.passes is not None and self.share is not None:
+            raise ValueError("give either `passes` or `share`")
+        return self
+
+
+class DatasetSpec(Spec):
+    """Rows to train on."""
+
+    kind: Literal["text", "instruction", "preference", "distilled"] = Field(description="what a row is")
+    corpus: str | None = Field(None, description="corpus the rows are made from; without a teacher its terms are put into sentences")
+    files: str | tuple[str, ...] | None = Field(None, description="ready-made JSON lines, relative to the study file")
+    mix: tuple[MixPart, ...] = Field((), description="several sources in one dataset")
+    teacher: str | None = Field(None, description="model that writes the rows")
+    sets: int = Field(1, gt=0, description="different sets a document")
+    limit: int | None = Field(None, gt=0, description="keep at most this many rows, chosen by hash of the id")
+    wordings: int = Field(4, ge=1, le=6, description="wordings of every fact, in both directions, when rows are made without a teacher")
+
+
+class LoraSpec(Spec):
+    """Low-rank adapters instead of full fine-tuning (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = Field(16, gt=0)
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class ProbeSpec(Spec):
+    """Perplexity on held-out text while training."""
+
+    every: float = Field(gt=0, description="tokens between two probes")
+    corpora: tuple[str, ...] = Field(description="corpora whose held-out documents are read")
+
+
+class StageSpec(Spec):
+    """One training stage. Keys that belong to the objective (`beta`, ...) stand beside the common ones."""
+
+    objective: str = Field(description="cpt, sft, dpo or orpo")
+    dataset: str = Field(description="name of the dataset")
+    learning_rate: float = Field(gt=0, description="peak learning rate")
+    epochs: float = Field(1.0, gt=0, description="passes over the dataset")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning-rate schedule after the warm-up")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the updates with rising learning rate")
+    batch: int = Field(8, gt=0, description="sequences (packed rows) or preference pairs an update")
+    sequence: int = Field(512, gt=8, description="tokens in a packed row; the longest example")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    lora: LoraSpec | None = Field(None, description="train low-rank adapters and fold them in")
+    keep: Literal["last", "epochs"] = Field("last", description="`epochs` keeps a checkpoint after each epoch, addressed @1, @2, ...")
+    probe: ProbeSpec | None = Field(None, description="perplexity on held-out text while training")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the objective; may also be written beside the common keys")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Keys this class does not know belong to the objective, whose room checks them."""
+        if not isinstance(data, dict):
+            return data
+        known = {k: v for k, v in data.items() if k in cls.model_fields}
+        other = {k: v for k, v in data.items() if k not in cls.model_fields}
+        return {**known, "parameters": {**known.get("parameters", {}), **other}} if other else known
+
+
+class ChainSpec(Spec):
+    """Every model x every chain x every seed; a shared prefix trains once."""
+
+    models: Patterns = Field(description="models to start from")
+    stages: Patterns = Field(description="chains such as `cpt-sft-dpo`")
+    seeds: tuple[int, ...] = Field((), description="training seeds; the study's seed where left out")
+
+
+class MergeSpec(Spec):
+    """One merge for every model matched by `each`, or one of all `models`."""
+
+    method: str = Field(description="merge method; see docs/methods.md")
+    base: str | None = Field(None, description="t = 0 and the origin of deltas; gives config, tokenizer and template")
+    each: tuple[str, ...] = Field((), description="patterns: one merge with the base for each model matched")
+    models: tuple[str, ...] = Field((), description="addresses: one merge of all of them")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the method: numbers, layer lists, or filters as in mergekit")
+    sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="parameter -> values: one merge for each value")
+    controls: tuple[Literal["linear_schedule", "linear", "ensemble"], ...] | None = Field(
+        None, description="comparisons every merge gets; [] for none"
+    )
+    keep: bool = Field(False, description="write the merged checkpoint into the store")
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> MergeSpec:
+        if bool(self.each) == bool(self.models):
+            raise ValueError("give either `each` or `models`")
+        return self
+
+
+class BenchmarkSpec(Spec):
+    """Questions to score: a file, or made from a corpus."""
+
+    file: str | None = Field(None, description="JSON lines of items, relative to the study file")
+    corpus: str | None = Field(None, description="corpus the items are made from")
+    kind: Literal["choice", "numeric"] = Field("choice", description="what is made from the corpus")
+    role: Literal["acquired", "unseen", ""] = Field("", description="what training saw of it; checked against the lineage")
+    items: int | None = Field(None, gt=0, description="test items wanted; dev items come in addition")
+    dev: float = Field(0.2, ge=0, lt=1, description="share of groups in the dev split; variants are picked there, reported on test")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BenchmarkSpec:
+        if (self.file is None) == (self.corpus is None):
+            raise ValueError("give either `file` or `corpus`")
+        return self
+
+
+class EvaluationSpec(Spec):
+    """Which models answer which benchmarks."""
+
+    models: Patterns
+    benchmarks: Patterns
+    greedy: int = Field(0, ge=0, description="items a benchmark that are also answered in words (numeric items always are)")
+
+
+class ConversationSpec(Spec):
+    """The same conversation with every model."""
+
+    models: Patterns
+    script: str = Field(description="a YAML file beside the study, or the name of a packaged script")
+    judges: tuple[str, ...] = Field((), description="models that score the transcripts")
+    samples: int = Field(1, gt=0)
+
+
+class ImagePromptsSpec(Spec):
+    """Image-generation prompts that combine concepts."""
+
+    models: Patterns
+    concepts: Annotated[tuple[str, ...], Field(min_length=2)]
+    styles: Patterns = ("microstructure",)
+
+
+class StudySpec(Spec):
+    """A whole study."""
+
+    study: ModelName = Field(description="name of the study")
+    seed: int = Field(17, description="all random streams derive from it")
+    models: dict[ModelName, ModelSpec] = Field(min_length=1)
+    corpora: dict[Name, CorpusSpec] = Field(default_factory=dict)
+    datasets: dict[Name, DatasetSpec] = Field(default_factory=dict)
+    stages: dict[Name, StageSpec] = Field(default_factory=dict)
+    chains: tuple[ChainSpec, ...] = ()
+    merges: dict[Name, MergeSpec] = Field(default_factory=dict)
+    benchmarks: dict[Name, BenchmarkSpec] = Field(default_factory=dict)
+    evaluations: tuple[EvaluationSpec, ...] = ()
+    conversations: dict[Name, ConversationSpec] = Field(default_factory=dict)
+    image_prompts: dict[Name, ImagePromptsSpec] = Field(default_factory=dict)

@@ -1,0 +1,79 @@
+"""From a study file to the graph of its steps: every shared prefix one step, every reference an edge.
+
+The builder goes through the file from top to bottom. Two addresses whose steps have the same key are one step under two names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eutectic.fingerprint import DigestCache
+from eutectic.study.file import StudyFile
+from eutectic.study.nodes import Node, Source, Step
+
+
+@dataclass
+class Graph:
+    """Steps in an order in which each comes after its parents, and the nodes behind every address."""
+
+    steps: list[Step] = field(default_factory=list)  # one for each key
+    by_key: dict[str, Step] = field(default_factory=dict)
+    models: dict[str, Node] = field(default_factory=dict)  # address -> model, trained model or merge
+    controls: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # merge address -> (control name, its address)
+    aliases: dict[str, str] = field(default_factory=dict)  # address -> address of the step that stands for it
+
+    def add(self, step: Step) -> Step:
+        """Enter a step; one that equals an earlier step in key is that step."""
+        known = self.by_key.get(step.key)
+        if known is None:
+            self.by_key[step.key] = step
+            self.steps.append(step)
+            return step
+        if known.address != step.address:
+            self.aliases[step.address] = known.address
+        return known
+
+    def written(self) -> Iterator[Step]:
+        """The steps that publish a folder, parents first."""
+        return (step for step in self.steps if step.written)
+
+
+def build(file: StudyFile, digests: DigestCache) -> Graph:
+    """The graph of a study; raises `InputError` with file and line for names, patterns, files and parameters that do not fit."""
+    from eutectic.study import data_steps, measure_steps, merge_steps, train_steps
+
+    graph = Graph()
+    data = data_steps.build(file, graph, digests)
+    train_steps.build(file, graph, data)
+    merge_steps.build(file, graph)
+    measure_steps.build(file, graph, data)
+    digests.save()
+    return graph
+
+
+def source_files(
+    file: StudyFile, place: tuple[str | int, ...], patterns: str | tuple[str, ...], digests: DigestCache
+) -> tuple[Source, ...]:
+    """The files that glob patterns match, in order of digest; a pattern that matches nothing is an error."""
+    found: dict[str, Source] = {}
+    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
+        paths = [p for p in _glob(file.folder, pattern) if p.is_file()]
+        if not paths:
+            raise file.error(
+                place, f"{pattern!r} matches no file in {file.folder}", "Check the path; patterns are relative to the study file."
+            )
+        for path in paths:
+            digest = digests.digest(path)
+            found.setdefault(digest, Source("file", path.name, path, digest))
+    return tuple(found[digest] for digest in sorted(found))
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    """Files of an absolute or relative pattern."""
+    whole = Path(pattern).expanduser()
+    if whole.is_absolute():
+        anchor = Path(whole.anchor)
+        return sorted(anchor.glob(str(whole.relative_to(anchor))))
+    return sorted(folder.glob(pattern))

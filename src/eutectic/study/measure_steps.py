@@ -1,0 +1,127 @@
+"""Evaluations, synergy, geometry, conversations and image prompts of a study, as steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eutectic.errors import EutecticError
+from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, RescoreStep, SynergyStep
+from eutectic.study import addresses, merge_steps
+from eutectic.study.data_steps import DataNodes
+from eutectic.study.file import StudyFile
+from eutectic.study.graph import Graph
+from eutectic.study.nodes import Node, Step
+from eutectic.yaml_file import Place
+
+
+def build(file: StudyFile, graph: Graph, data: DataNodes) -> None:
+    """Enter all measuring steps."""
+    for address in graph.controls:
+        graph.add(Step("geometry", address, GeometryStep(), {"merge": (graph.models[address],)}))
+    for index in range(len(file.spec.evaluations)):
+        _evaluation(file, graph, data, index)
+    for name, conversation in file.spec.conversations.items():
+        _conversation(file, graph, name)
+        if conversation.judges:
+            raise file.error(("conversations", name, "judges"), "judges are not available in this version", "Remove the key.")
+    for name, prompts in file.spec.image_prompts.items():
+        spec = ImagePromptsStep(concepts=prompts.concepts, styles=prompts.styles, seed=file.spec.seed)
+        for address in _chosen(file, graph, ("image_prompts", name, "models"), prompts.models):
+            graph.add(Step("image_prompts", f"{name}@{address}", spec, {"model": (graph.models[address],)}))
+
+
+def _chosen(file: StudyFile, graph: Graph, place: Place, patterns: tuple[str, ...]) -> list[str]:
+    """Addresses that patterns match; a pattern that matches nothing is an error."""
+    chosen, empty = addresses.select(patterns, graph.models)
+    for pattern in empty:
+        names = [a for a in graph.models if "+" not in a]
+        raise file.error(
+            (*place, patterns.index(pattern)), f"the pattern {pattern!r} matches no model", f"Models are: {', '.join(names[:12])}."
+        )
+    return chosen
+
+
+def _evaluation(file: StudyFile, graph: Graph, data: DataNodes, index: int) -> None:
+    """Score every model of an entry, score close items again in float32, and compare merges with their parents and controls."""
+    entry, place = file.spec.evaluations[index], ("evaluations", index)
+    for position, name in enumerate(entry.benchmarks):
+        file.known((*place, "benchmarks", position), name, data.benchmarks, "benchmark")
+    benchmarks = tuple(data.benchmarks[name] for name in entry.benchmarks)
+    models = _with_company(graph, _chosen(file, graph, (*place, "models"), entry.models))
+    spec = EvaluateStep(greedy=entry.greedy)
+    first: dict[str, Step] = {}
+    for address in models:
+        twin = _twin(graph, address, first)
+        parents: dict[str, tuple[Node, ...]] = {"model": (graph.models[address],), "benchmarks": benchmarks, **twin}
+        first[address] = graph.add(Step("evaluate", address, spec, parents))
+    final = {address: _rescored(graph, address, first, benchmarks) for address in models}
+    for address in models:
+        if address in graph.controls:
+            _synergy(file, graph, address, final)
+
+
+def _with_company(graph: Graph, chosen: list[str]) -> list[str]:
+    """The chosen models and whatever their merges are compared with: parents and controls. Models come before merges."""
+    wanted = dict.fromkeys(chosen)
+    for address in chosen:
+        if address in graph.controls:
+            parents = {graph_address for graph_address, node in graph.models.items() if node in tuple(_step(graph, address).all_parents())}
+            wanted.update(dict.fromkeys([*parents, *(control for _, control in graph.controls[address])]))
+    unique = {graph.models[address].key: address for address in reversed(list(graph.models)) if address in wanted}
+    return [address for address in graph.models if unique.get(graph.models[address].key) == address]
+
+
+def _step(graph: Graph, address: str) -> Step:
+    node = graph.models[address]
+    assert isinstance(node, Step)
+    return node
+
+
+def _twin(graph: Graph, address: str, first: dict[str, Step]) -> dict[str, tuple[Node, ...]]:
+    """For the control with the same schedule: the evaluation and the geometry of the merge it may turn out to equal."""
+    of, _, control = address.partition("+")
+    if control != "linear_schedule" or of not in first:
+        return {}
+    geometry = Step("geometry", of, GeometryStep(), {"merge": (graph.models[of],)})
+    return {"twin": (first[of],), "geometry": (graph.add(geometry),)}
+
+
+def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tuple[Step, ...]) -> Step:
+    """The final scores of a model, with close items of the whole comparison scored in float32."""
+    others = tuple(step for step in dict.fromkeys(first.values()) if step is not first[address])
+    parents: dict[str, tuple[Node, ...]] = {
+        "model": (graph.models[address],),
+        "benchmarks": benchmarks,
+        "own": (first[address],),
+        "others": others,
+    }
+    return graph.add(Step("rescore", address, RescoreStep(), parents))
+
+
+def _synergy(file: StudyFile, graph: Graph, address: str, final: dict[str, Step]) -> None:
+    """Compare a merge with its parents and controls, each found by key since an equal merge may carry another name."""
+    by_key = {graph.models[a].key: step for a, step in final.items()}
+    merge = _step(graph, address)
+    controls = graph.controls[address]
+    parents: dict[str, tuple[Node, ...]] = {
+        "merge": (by_key[merge.key],),
+        "parents": tuple(by_key[node.key] for node in merge.all_parents()),
+        "controls": tuple(by_key[graph.models[control].key] for _, control in controls),
+    }
+    spec = SynergyStep(controls=tuple(name for name, _ in controls), ensemble=merge_steps.uses_ensemble(file, address), seed=file.spec.seed)
+    graph.add(Step("synergy", address, spec, parents))
+
+
+def _conversation(file: StudyFile, graph: Graph, name: str) -> None:
+    """One transcript a model; the text of the script bears identity, not its file name."""
+    from eutectic.converse import script
+
+    conversation, place = file.spec.conversations[name], ("conversations", name)
+    beside = file.folder / conversation.script
+    try:
+        text = script.load(beside if beside.is_file() else Path(conversation.script))
+    except EutecticError as error:
+        raise file.locate(error, (*place, "script")) if error.file is None else error from error
+    spec = ConverseStep(script=text, samples=conversation.samples, seed=file.spec.seed)
+    for address in _chosen(file, graph, (*place, "models"), conversation.models):
+        graph.add(Step("converse", f"{name}@{address}", spec, {"model": (graph.models[address],)}))
