@@ -109,7 +109,7 @@ class Store:
 
 
 def sync(path: Path) -> None:
-    """fsync a file or a folder."""
+    """Bring a file or a folder to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -207,7 +207,7 @@ class Lock:
             return False
         if owner.get("host") != socket.gethostname():
             return False
-        return process_start(int(owner.get("pid", 0))) != owner.get("started")
+        return bool(process_start(int(owner.get("pid", 0))) != owner.get("started"))
 
     def _take_away(self, seen: str) -> None:
         """Remove a dead owner's lock; the rename lets only one of several waiters win."""

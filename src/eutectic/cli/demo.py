@@ -19,7 +19,8 @@ def command(
 ) -> None:
     """Train, merge, measure and talk to real small models on real text, and write the report.
 
-    The first run fetches a 135M-parameter model and open ontologies (about 200 MB) into the user's cache. Started again, it recomputes nothing.
+    The first run fetches a 135M-parameter model and open ontologies (about 200 MB) into the user's cache.
+    Started again, it recomputes nothing.
     """
     from eutectic.cli.view import view
     from eutectic.demo.assets import fetch

@@ -31,7 +31,8 @@ class MixShare(Spec):
 
 class DatasetStep(Spec):
     """Parents: `sources` (Corpus, Dataset or source file, in order of `mix`), `reserved` (Benchmark: its items' stems with their
-    answers must stay out of instruction and preference rows, and the groups of its `unseen` items out of every row). Writes a Dataset."""
+    answers must stay out of instruction and preference rows, and the groups of its `unseen` items out of every row). Writes a Dataset.
+    """
 
     kind: Literal["text", "instruction", "preference", "distilled"]
     mix: tuple[MixShare, ...] = (MixShare(passes=1.0),)
@@ -84,7 +85,8 @@ class GeometryStep(Spec):
 
 class EvaluateStep(Spec):
     """Parents: `model`, `benchmarks`; for a control also `twin` (Evaluation of the merge it controls) and `geometry` of that merge:
-    where the two merges agree within two output ulps the twin's scores stand for both. Writes an Evaluation."""
+    where the two merges agree within two output ulps the twin's scores stand for both. Writes an Evaluation.
+    """
 
     greedy: int = 0
     seed: int = 0
@@ -92,7 +94,8 @@ class EvaluateStep(Spec):
 
 class RescoreStep(Spec):
     """Parents: `model`, `benchmarks`, `own` (its Evaluation), `others` (Evaluations of the same comparison). An item whose margin is
-    below `margin` nats in any of them is scored again in float32. Writes an Evaluation: the own rows, replaced where rescored."""
+    below `margin` nats in any of them is scored again in float32. Writes an Evaluation: the own rows, replaced where rescored.
+    """
 
     margin: float = 0.5
 

@@ -1,6 +1,7 @@
 """From a study file to the graph of its steps: every shared prefix one step, every reference an edge.
 
-The builder goes through the file from top to bottom. Two addresses whose steps have the same key are one step under two names.
+`build.py` goes through the file from top to bottom and enters nodes into a `Draft`. Two addresses whose steps have the same key are
+one step under two names.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from eutectic.fingerprint import DigestCache
 from eutectic.study.file import StudyFile
 from eutectic.study.nodes import Node, Source, Step
+from eutectic.yaml_file import Place
 
 
 @dataclass
@@ -40,32 +42,29 @@ class Graph:
         return (step for step in self.steps if step.written)
 
 
-def build(file: StudyFile, digests: DigestCache) -> Graph:
-    """The graph of a study; raises `InputError` with file and line for names, patterns, files and parameters that do not fit."""
-    from eutectic.study import data_steps, measure_steps, merge_steps, train_steps
+@dataclass
+class Draft:
+    """A graph being built from a file: what later parts of the study refer to by name."""
 
-    graph = Graph()
-    data = data_steps.build(file, graph, digests)
-    train_steps.build(file, graph, data)
-    merge_steps.build(file, graph)
-    measure_steps.build(file, graph, data)
-    digests.save()
-    return graph
+    file: StudyFile
+    digests: DigestCache
+    graph: Graph = field(default_factory=Graph)
+    corpora: dict[str, Step] = field(default_factory=dict)
+    datasets: dict[str, Step] = field(default_factory=dict)
+    benchmarks: dict[str, Step] = field(default_factory=dict)
 
 
-def source_files(
-    file: StudyFile, place: tuple[str | int, ...], patterns: str | tuple[str, ...], digests: DigestCache
-) -> tuple[Source, ...]:
+def source_files(draft: Draft, place: Place, patterns: str | tuple[str, ...]) -> tuple[Source, ...]:
     """The files that glob patterns match, in order of digest; a pattern that matches nothing is an error."""
     found: dict[str, Source] = {}
     for pattern in (patterns,) if isinstance(patterns, str) else patterns:
-        paths = [p for p in _glob(file.folder, pattern) if p.is_file()]
+        paths = [p for p in _glob(draft.file.folder, pattern) if p.is_file()]
         if not paths:
-            raise file.error(
-                place, f"{pattern!r} matches no file in {file.folder}", "Check the path; patterns are relative to the study file."
+            raise draft.file.error(
+                place, f"{pattern!r} matches no file in {draft.file.folder}", "Check the path; patterns are relative to the study file."
             )
         for path in paths:
-            digest = digests.digest(path)
+            digest = draft.digests.digest(path)
             found.setdefault(digest, Source("file", path.name, path, digest))
     return tuple(found[digest] for digest in sorted(found))
 

@@ -7,47 +7,48 @@ from pathlib import Path
 from eutectic.errors import EutecticError
 from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, RescoreStep, SynergyStep
 from eutectic.study import addresses, merge_steps
-from eutectic.study.data_steps import DataNodes
-from eutectic.study.file import StudyFile
-from eutectic.study.graph import Graph
+from eutectic.study.graph import Draft, Graph
 from eutectic.study.nodes import Node, Step
 from eutectic.yaml_file import Place
 
 
-def build(file: StudyFile, graph: Graph, data: DataNodes) -> None:
+def enter(draft: Draft) -> None:
     """Enter all measuring steps."""
+    file, graph = draft.file, draft.graph
     for address in graph.controls:
         graph.add(Step("geometry", address, GeometryStep(), {"merge": (graph.models[address],)}))
     for index in range(len(file.spec.evaluations)):
-        _evaluation(file, graph, data, index)
+        _evaluation(draft, index)
     for name, conversation in file.spec.conversations.items():
-        _conversation(file, graph, name)
+        _conversation(draft, name)
         if conversation.judges:
             raise file.error(("conversations", name, "judges"), "judges are not available in this version", "Remove the key.")
     for name, prompts in file.spec.image_prompts.items():
         spec = ImagePromptsStep(concepts=prompts.concepts, styles=prompts.styles, seed=file.spec.seed)
-        for address in _chosen(file, graph, ("image_prompts", name, "models"), prompts.models):
+        for address in _chosen(draft, ("image_prompts", name, "models"), prompts.models):
             graph.add(Step("image_prompts", f"{name}@{address}", spec, {"model": (graph.models[address],)}))
 
 
-def _chosen(file: StudyFile, graph: Graph, place: Place, patterns: tuple[str, ...]) -> list[str]:
+def _chosen(draft: Draft, place: Place, patterns: tuple[str, ...]) -> list[str]:
     """Addresses that patterns match; a pattern that matches nothing is an error."""
+    graph = draft.graph
     chosen, empty = addresses.select(patterns, graph.models)
     for pattern in empty:
         names = [a for a in graph.models if "+" not in a]
-        raise file.error(
+        raise draft.file.error(
             (*place, patterns.index(pattern)), f"the pattern {pattern!r} matches no model", f"Models are: {', '.join(names[:12])}."
         )
     return chosen
 
 
-def _evaluation(file: StudyFile, graph: Graph, data: DataNodes, index: int) -> None:
+def _evaluation(draft: Draft, index: int) -> None:
     """Score every model of an entry, score close items again in float32, and compare merges with their parents and controls."""
+    file, graph = draft.file, draft.graph
     entry, place = file.spec.evaluations[index], ("evaluations", index)
     for position, name in enumerate(entry.benchmarks):
-        file.known((*place, "benchmarks", position), name, data.benchmarks, "benchmark")
-    benchmarks = tuple(data.benchmarks[name] for name in entry.benchmarks)
-    models = _with_company(graph, _chosen(file, graph, (*place, "models"), entry.models))
+        file.known((*place, "benchmarks", position), name, draft.benchmarks, "benchmark")
+    benchmarks = tuple(draft.benchmarks[name] for name in entry.benchmarks)
+    models = _with_company(graph, _chosen(draft, (*place, "models"), entry.models))
     spec = EvaluateStep(greedy=entry.greedy)
     first: dict[str, Step] = {}
     for address in models:
@@ -57,7 +58,7 @@ def _evaluation(file: StudyFile, graph: Graph, data: DataNodes, index: int) -> N
     final = {address: _rescored(graph, address, first, benchmarks) for address in models}
     for address in models:
         if address in graph.controls:
-            _synergy(file, graph, address, final)
+            _synergy(draft, address, final)
 
 
 def _with_company(graph: Graph, chosen: list[str]) -> list[str]:
@@ -98,8 +99,9 @@ def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tu
     return graph.add(Step("rescore", address, RescoreStep(), parents))
 
 
-def _synergy(file: StudyFile, graph: Graph, address: str, final: dict[str, Step]) -> None:
+def _synergy(draft: Draft, address: str, final: dict[str, Step]) -> None:
     """Compare a merge with its parents and controls, each found by key since an equal merge may carry another name."""
+    file, graph = draft.file, draft.graph
     by_key = {graph.models[a].key: step for a, step in final.items()}
     merge = _step(graph, address)
     controls = graph.controls[address]
@@ -112,10 +114,11 @@ def _synergy(file: StudyFile, graph: Graph, address: str, final: dict[str, Step]
     graph.add(Step("synergy", address, spec, parents))
 
 
-def _conversation(file: StudyFile, graph: Graph, name: str) -> None:
+def _conversation(draft: Draft, name: str) -> None:
     """One transcript a model; the text of the script bears identity, not its file name."""
     from eutectic.converse import script
 
+    file, graph = draft.file, draft.graph
     conversation, place = file.spec.conversations[name], ("conversations", name)
     beside = file.folder / conversation.script
     try:
@@ -123,5 +126,5 @@ def _conversation(file: StudyFile, graph: Graph, name: str) -> None:
     except EutecticError as error:
         raise file.locate(error, (*place, "script")) if error.file is None else error from error
     spec = ConverseStep(script=text, samples=conversation.samples, seed=file.spec.seed)
-    for address in _chosen(file, graph, (*place, "models"), conversation.models):
+    for address in _chosen(draft, (*place, "models"), conversation.models):
         graph.add(Step("converse", f"{name}@{address}", spec, {"model": (graph.models[address],)}))

@@ -10,19 +10,20 @@ from eutectic.specs.steps import MergeStep
 from eutectic.specs.study import MergeSpec
 from eutectic.study import addresses
 from eutectic.study.file import StudyFile
-from eutectic.study.graph import Graph
+from eutectic.study.graph import Draft
 from eutectic.study.nodes import Node, Step
 from eutectic.yaml_file import Place
 
 
-def build(file: StudyFile, graph: Graph) -> None:
+def enter(draft: Draft) -> None:
     """Enter all merges, each after the merges it is made of."""
-    for name in _order(file):
-        spec, place = file.spec.merges[name], ("merges", name)
-        base = _named(file, graph, (*place, "base"), spec.base) if spec.base is not None else None
-        for target, models in _selected(file, graph, name, spec, base):
+    for name in _order(draft.file):
+        spec = draft.file.spec.merges[name]
+        base = _named(draft, ("merges", name, "base"), spec.base) if spec.base is not None else None
+        for target, models in _selected(draft, name, spec, base):
+            parents: dict[str, tuple[Node, ...]] = {"models": models, **({"base": (base,)} if base is not None else {})}
             for swept in _sweep(spec):
-                _merge(file, graph, name, spec, base, target, models, swept)
+                _merge(draft, name, addresses.merge(name, target, swept), parents, swept)
 
 
 def _order(file: StudyFile) -> list[str]:
@@ -52,22 +53,20 @@ def _names(merge: str, pattern: str) -> bool:
     return pattern == merge or pattern.startswith((f"{merge}:", f"{merge},"))
 
 
-def _named(file: StudyFile, graph: Graph, place: Place, address: str) -> Node:
-    file.known(place, address, graph.models, "model")
-    return graph.models[address]
+def _named(draft: Draft, place: Place, address: str) -> Node:
+    draft.file.known(place, address, draft.graph.models, "model")
+    return draft.graph.models[address]
 
 
-def _selected(
-    file: StudyFile, graph: Graph, name: str, spec: MergeSpec, base: Node | None
-) -> Iterator[tuple[str | None, tuple[Node, ...]]]:
+def _selected(draft: Draft, name: str, spec: MergeSpec, base: Node | None) -> Iterator[tuple[str | None, tuple[Node, ...]]]:
     """The models of each single merge: one at a time for `each` (with the address it is of), all at once for `models`."""
-    place = ("merges", name)
+    file, place = draft.file, ("merges", name)
     if spec.models:
-        yield None, tuple(_named(file, graph, (*place, "models", i), address) for i, address in enumerate(spec.models))
+        yield None, tuple(_named(draft, (*place, "models", i), address) for i, address in enumerate(spec.models))
         return
     if base is None:
         raise file.error(place, "`each` merges a model with a base, and no `base` is given", "Add `base: MODEL`, the model at t = 0.")
-    candidates = {a: n for a, n in graph.models.items() if n.key != base.key}  # a pattern never pairs a model with itself
+    candidates = {a: n for a, n in draft.graph.models.items() if n.key != base.key}  # a pattern never pairs a model with itself
     chosen, empty = addresses.select(spec.each, candidates)
     for pattern in empty:
         where = (*place, "each", spec.each.index(pattern))
@@ -83,35 +82,23 @@ def _sweep(spec: MergeSpec) -> Iterator[dict[str, float]]:
         yield dict(zip(names, values, strict=True))
 
 
-def _merge(
-    file: StudyFile,
-    graph: Graph,
-    name: str,
-    spec: MergeSpec,
-    base: Node | None,
-    target: str | None,
-    models: tuple[Node, ...],
-    swept: dict[str, float],
-) -> None:
-    """One merge, its geometry and its controls."""
+def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node, ...]], swept: dict[str, float]) -> None:
+    """One merge and its controls."""
     from eutectic.merge import methods
 
-    place = ("merges", name)
-    parents: dict[str, tuple[Node, ...]] = {"models": models, **({"base": (base,)} if base is not None else {})}
-    asked = MergeStep(method=spec.method, parameters={**spec.parameters, **swept}, seed=file.spec.seed)
+    spec, graph, shape = draft.file.spec.merges[name], draft.graph, (len(parents["models"]), "base" in parents)
+    asked = MergeStep(method=spec.method, parameters={**spec.parameters, **swept}, seed=draft.file.spec.seed)
     try:
-        methods.check(asked, n_models=len(models), has_base=base is not None)
-        step = methods.canonical(asked, n_models=len(models), has_base=base is not None)
-        controls = methods.controls(step, n_models=len(models), has_base=base is not None)
+        methods.check(asked, *shape)
+        step = methods.canonical(asked, *shape)
+        controls = [(n, s) for n, s in methods.controls(step, *shape) if spec.controls is None or n in spec.controls]
     except EutecticError as error:
-        raise file.locate(error, place) from error
-    address = addresses.merge(name, target, swept)
+        raise draft.file.locate(error, ("merges", name)) from error
     graph.models[address] = graph.add(Step("merge", address, step, parents, written=spec.keep))
-    wanted = [(n, s) for n, s in controls if spec.controls is None or n in spec.controls]
-    graph.controls[address] = [(n, addresses.control(address, n)) for n, _ in wanted]
-    for control, control_spec in wanted:
+    graph.controls[address] = [(n, addresses.control(address, n)) for n, _ in controls]
+    for control, control_step in controls:
         where = addresses.control(address, control)
-        graph.models[where] = graph.add(Step("merge", where, control_spec, parents, written=False))
+        graph.models[where] = graph.add(Step("merge", where, control_step, parents, written=False))
 
 
 def uses_ensemble(file: StudyFile, address: str) -> bool:

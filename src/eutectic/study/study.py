@@ -10,7 +10,7 @@ from pathlib import Path
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.store import Store
-from eutectic.study import file, graph, launch, status
+from eutectic.study import build, file, graph, launch, status
 from eutectic.study.nodes import Step
 
 
@@ -42,7 +42,7 @@ class Study:
     @cached_property
     def graph(self) -> graph.Graph:
         """All steps with their keys. Raises `InputError` for names, patterns, files and parameters that do not fit."""
-        return graph.build(self.file, self.store.digests)
+        return build.build(self.file, self.store.digests)
 
     def plan(self) -> list[status.Standing]:
         """Every step with its state, parents first; nothing is run."""

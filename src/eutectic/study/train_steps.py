@@ -6,16 +6,15 @@ from eutectic.errors import EutecticError
 from eutectic.specs.steps import TrainStep
 from eutectic.specs.study import ChainSpec
 from eutectic.study import addresses
-from eutectic.study.data_steps import DataNodes
-from eutectic.study.file import StudyFile
-from eutectic.study.graph import Graph
+from eutectic.study.graph import Draft
 from eutectic.study.nodes import Node, Step
 from eutectic.study.work import WORK
 from eutectic.yaml_file import Place
 
 
-def build(file: StudyFile, graph: Graph, data: DataNodes) -> None:
+def enter(draft: Draft) -> None:
     """Enter every model x every chain x every seed."""
+    file, graph = draft.file, draft.graph
     for index, chain in enumerate(file.spec.chains):
         place: Place = ("chains", index)
         starts = [name for name in graph.models if any(addresses.matches(p, name) for p in chain.models)]
@@ -25,11 +24,12 @@ def build(file: StudyFile, graph: Graph, data: DataNodes) -> None:
                     (*place, "models", position), f"{pattern!r} matches no model", "Name a model of this study that has a `path`."
                 )
         for start in starts:
-            _chains(file, graph, data, chain, place, start)
+            _chains(draft, chain, place, start)
 
 
-def _chains(file: StudyFile, graph: Graph, data: DataNodes, chain: ChainSpec, place: Place, start: str) -> None:
+def _chains(draft: Draft, chain: ChainSpec, place: Place, start: str) -> None:
     """All chains and seeds from one start model."""
+    file, graph = draft.file, draft.graph
     seeds = chain.seeds or (file.spec.seed,)
     for seed in seeds:
         for position, text in enumerate(chain.stages):
@@ -38,21 +38,22 @@ def _chains(file: StudyFile, graph: Graph, data: DataNodes, chain: ChainSpec, pl
                 file.known((*place, "stages", position), stage, file.spec.stages, "stage")
                 done.append(stage)
                 address = addresses.chain(start, done, seed if len(seeds) > 1 else None)
-                node = graph.models.setdefault(address, _stage(file, graph, data, start, stage, node, address, seed))
+                node = graph.models.setdefault(address, _stage(draft, start, stage, node, address, seed))
 
 
-def _stage(file: StudyFile, graph: Graph, data: DataNodes, start: str, name: str, model: Node, address: str, seed: int) -> Step:
+def _stage(draft: Draft, start: str, name: str, model: Node, address: str, seed: int) -> Step:
     """One stage on top of a model."""
+    file, graph = draft.file, draft.graph
     stage, place = file.spec.stages[name], ("stages", name)
-    file.known((*place, "dataset"), stage.dataset, data.datasets, "dataset")
-    parents: dict[str, tuple[Node, ...]] = {"model": (model,), "dataset": (data.datasets[stage.dataset],)}
+    file.known((*place, "dataset"), stage.dataset, draft.datasets, "dataset")
+    parents: dict[str, tuple[Node, ...]] = {"model": (model,), "dataset": (draft.datasets[stage.dataset],)}
     template = file.spec.models[start].chat_template
     if template is not None:
         parents["template"] = (graph.models[template],)
     if stage.probe is not None:
         for index, corpus in enumerate(stage.probe.corpora):
-            file.known((*place, "probe", "corpora", index), corpus, data.corpora, "corpus")
-        parents["probes"] = tuple(data.corpora[corpus] for corpus in stage.probe.corpora)
+            file.known((*place, "probe", "corpora", index), corpus, draft.corpora, "corpus")
+        parents["probes"] = tuple(draft.corpora[corpus] for corpus in stage.probe.corpora)
     common = stage.model_dump(exclude={"dataset", "probe"})
     spec = TrainStep(**common, probe_every=stage.probe.every if stage.probe else None, seed=seed)
     step = Step("train", address, spec, parents)
