@@ -7,11 +7,11 @@ and `ADDRESS+CONTROL` for the controls of a merge, which follow their merge and 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 
-def matches(pattern: str, address: str) -> bool:
-    """Whether a pattern matches an address.
+def matches(pattern: str, address: str, merged: Container[str] = ()) -> bool:
+    """Whether a pattern matches an address; `merged` holds the addresses of merges.
 
     `**` matches everything; `*` and `*/*` match models and chains only, never a merge, a kept epoch or a control; `NAME:*` the results of
     that merge; anything else must be the address itself.
@@ -24,17 +24,17 @@ def matches(pattern: str, address: str) -> bool:
         return "@" not in address
     if ":" in pattern:
         return fnmatch.fnmatchcase(address, pattern)
-    if ":" in address or "," in address or ("@" in address) != ("@" in pattern):
+    if ":" in address or address in merged or ("@" in address) != ("@" in pattern):
         return False
     ours, theirs = pattern.split("/"), address.split("/")
     return len(ours) == len(theirs) and all(fnmatch.fnmatchcase(a, p) for p, a in zip(ours, theirs, strict=True))
 
 
-def select(patterns: Iterable[str], addresses: Iterable[str]) -> tuple[list[str], list[str]]:
+def select(patterns: Iterable[str], addresses: Iterable[str], merged: Container[str] = ()) -> tuple[list[str], list[str]]:
     """Addresses that any pattern matches, in their own order, and the patterns that match nothing."""
     addresses, patterns = list(addresses), list(patterns)
-    chosen = [a for a in addresses if any(matches(p, a) for p in patterns)]
-    return chosen, [p for p in patterns if not any(matches(p, a) for a in addresses)]
+    chosen = [a for a in addresses if any(matches(p, a, merged) for p in patterns)]
+    return chosen, [p for p in patterns if not any(matches(p, a, merged) for a in addresses)]
 
 
 def chain(model: str, stages: Iterable[str], seed: int | None = None, epoch: int | None = None) -> str:

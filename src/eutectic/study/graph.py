@@ -23,7 +23,7 @@ class Graph:
     steps: list[Step] = field(default_factory=list)  # one for each key
     by_key: dict[str, Step] = field(default_factory=dict)
     models: dict[str, Node] = field(default_factory=dict)  # address -> model, trained model or merge
-    controls: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # merge address -> (control name, its address)
+    controls: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # every merge's address -> (control name, its address)
     aliases: dict[str, str] = field(default_factory=dict)  # address -> address of the step that stands for it
 
     def add(self, step: Step) -> Step:

@@ -52,7 +52,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
     if not patterns:
         return steps
     addresses = [s.address for s in steps] + [s.address.partition("@")[2] for s in steps]
-    chosen, empty = select(patterns, dict.fromkeys(addresses))
+    chosen, empty = select(patterns, dict.fromkeys(addresses), graph.controls)
     if empty:
         raise InputError(f"the pattern {empty[0]!r} matches no step", place="--only", remedy="`eutectic plan` lists the addresses.")
     keys: set[str] = set()

@@ -32,7 +32,7 @@ def enter(draft: Draft) -> None:
 def _chosen(draft: Draft, place: Place, patterns: tuple[str, ...]) -> list[str]:
     """Addresses that patterns match; a pattern that matches nothing is an error."""
     graph = draft.graph
-    chosen, empty = addresses.select(patterns, graph.models)
+    chosen, empty = addresses.select(patterns, graph.models, graph.controls)
     for pattern in empty:
         names = [a for a in graph.models if "+" not in a]
         raise draft.file.error(

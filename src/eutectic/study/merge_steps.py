@@ -67,7 +67,7 @@ def _selected(draft: Draft, name: str, spec: MergeSpec, base: Node | None) -> It
     if base is None:
         raise file.error(place, "`each` merges a model with a base, and no `base` is given", "Add `base: MODEL`, the model at t = 0.")
     candidates = {a: n for a, n in draft.graph.models.items() if n.key != base.key}  # a pattern never pairs a model with itself
-    chosen, empty = addresses.select(spec.each, candidates)
+    chosen, empty = addresses.select(spec.each, candidates, draft.graph.controls)
     for pattern in empty:
         where = (*place, "each", spec.each.index(pattern))
         raise file.error(where, f"the pattern {pattern!r} matches no model", f"Models are: {', '.join(list(candidates)[:12]) or 'none'}.")
