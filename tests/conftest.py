@@ -120,7 +120,7 @@ def smol() -> Path:
     given = os.environ.get("EUTECTIC_TEST_SMOL")
     if given:
         return Path(given)
-    from eutectic.context import Silent
+    from eutectic.context import Context
     from eutectic.demo.assets import fetch
 
-    return fetch(Silent()).model
+    return fetch(Context()).model

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 def report(study: Study, out: str | Path | None = None) -> Path:
     """Write the report of what a study has so far and return its `index.html`; `out` defaults to `reports/STUDY` beside the study."""
-    from eutectic.report import page, view
+    from eutectic.report.gather import gather
+    from eutectic.report.page import write
 
     folder = Path(out) if out is not None else study.file.folder / "reports" / study.name
-    return page.write(view.of(study), folder)
+    return write(gather(study), folder)
 
 
 def merge(config: str | Path, out: str | Path, context: Context | None = None) -> dict[str, Any]:

@@ -170,14 +170,8 @@ def across(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Comparison
 
     Trying many merges and showing the best is itself a multiple test; a claim about "the best merge" must survive this family.
     """
-    names = [str(each["merge"]) for each in summaries if not each.get("equal_to")]
-    best = [
-        (name, from_row(row))
-        for name, each in zip(names, (s for s in summaries if not s.get("equal_to")), strict=True)
-        for row in each["comparisons"]
-        if row["against"] == BEST
-    ]
+    names = {str(each["merge"]) for each in summaries}
+    counted = [each for each in summaries if each.get("equal_to") not in names]
+    best = [(str(each["merge"]), from_row(row)) for each in counted for row in each["comparisons"] if row["against"] == BEST]
     adjusted = adjust([each for _, each in best])
     return [(name, each) for (name, _), each in zip(best, adjusted, strict=True)]
-
-

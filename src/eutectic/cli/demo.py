@@ -29,8 +29,9 @@ def command(
     from eutectic.study.study import Study
 
     with view() as shown:
-        study = Study.load(write(folder, fetch(shown), quick))
-        outcome = study.run(context(threads, device, shown), shown)
+        where = context(threads, device, shown)
+        study = Study.load(write(folder, fetch(where), quick))
+        outcome = study.run(where, shown)
     page = report(study)
     lines = [f"{len(outcome.made)} steps made, {outcome.found} found done.", f"The report is {page}"]
     give({"study": str(study.file.path), "made": len(outcome.made), "found": outcome.found, "report": str(page)}, json, lines)

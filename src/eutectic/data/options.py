@@ -8,7 +8,8 @@ four or more letters is shared by the question and exactly one option, and the a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice
 
@@ -16,47 +17,69 @@ from eutectic.data import chance
 from eutectic.data.classes import content_words
 
 OPTIONS = 4
-# Candidates looked at, combinations tried, and sound combinations among which length decides.
-CANDIDATES, TRIED, ENOUGH = 20, 1500, 40
+# Candidates kept, and sets of three tried for each place of the answer among the lengths.
+CANDIDATES, TRIED = 20, 600
+
+Marked = tuple[str, frozenset[str]]  # an option and its words that the question holds
 
 
-def choose(question: str, answer: str, tiers: Sequence[Iterable[str]], tolerance: float, seed: int, name: str) -> tuple[str, ...] | None:
-    """Four options in their final order, or None where no sound set exists.
-
-    `tiers` are sources of distractors, best first; `tolerance` is the accepted relative difference in characters.
+@dataclass(frozen=True)
+class Ask:
+    """A question that wants options: `tiers` are sources of distractors, best first; `tolerance` is the accepted relative
+    difference in characters between the answer and a distractor.
     """
-    asked = _words(question)
-    candidates = _candidates(answer, tiers, tolerance, seed, name)
-    own = _words(answer) & asked
-    marked = [(candidate, _words(candidate) & asked) for candidate in candidates]
-    tried = islice(combinations(marked, OPTIONS - 1), TRIED)
-    sound = islice((tuple(text for text, _ in three) for three in tried if traceless(own, [words for _, words in three])), ENOUGH)
-    wanted = int(chance.unit(seed, "length rank", name) * OPTIONS)
-    best = min(sound, key=lambda three: _misplaced(answer, three, wanted), default=None)
-    return None if best is None else tuple(chance.ordered((answer, *best), seed, f"order of {name}"))
+
+    topic: str
+    question: str
+    answer: str
+    tiers: Sequence[Sequence[str]]
+    tolerance: float
 
 
-def _candidates(answer: str, tiers: Sequence[Iterable[str]], tolerance: float, seed: int, name: str) -> list[str]:
+def choose(ask: Ask, seed: int, name: str) -> tuple[str, ...] | None:
+    """Four options in their final order, or None where no sound set exists. `name` feeds the hashes."""
+    asked, length = _words(ask.question), len(ask.answer)
+    own = _words(ask.answer) & asked
+    marked = [(text, _words(text) & asked) for text in _candidates(ask, seed, name)]
+    marked = sorted(marked, key=lambda pair: len(pair[1] ^ own))[:CANDIDATES]  # those that share the same words leave no trace
+    shorter = [pair for pair in marked if (len(pair[0]), chance.unit(seed, name, pair[0])) < (length, 0.5)]
+    longer = [pair for pair in marked if pair not in shorter]
+    for rank in _ranks(seed, name):
+        tried = islice(_threes(shorter, longer, rank), TRIED)
+        three = next((pairs for pairs in tried if traceless(own, [words for _, words in pairs])), None)
+        if three is not None:
+            return tuple(chance.ordered((ask.answer, *(text for text, _ in three)), seed, f"order of {name}"))
+    return None
+
+
+def _candidates(ask: Ask, seed: int, name: str) -> list[str]:
     """Distractors of about the answer's length: by tier, then by hash."""
-    slack = max(2.0, tolerance * len(answer))
+    length = len(ask.answer)
+    slack = max(2.0, ask.tolerance * length)
     found: dict[str, None] = {}
-    for tier in tiers:
-        near = {text for text in tier if text != answer and abs(len(text) - len(answer)) <= slack}
+    for tier in ask.tiers:
+        near = {text for text in tier if text != ask.answer and abs(len(text) - length) <= slack}
         found.update(dict.fromkeys(chance.ordered(near, seed, f"distractors of {name}")))
-    return list(found)[:CANDIDATES]
+    return list(found)
+
+
+def _ranks(seed: int, name: str) -> list[int]:
+    """Places of the answer among the four lengths (0 is the shortest): the one drawn by hash, then its neighbours."""
+    wanted = int(chance.unit(seed, "length rank", name) * OPTIONS)
+    return sorted(range(OPTIONS), key=lambda rank: (abs(rank - wanted), chance.unit(seed, f"rank {rank}", name)))
+
+
+def _threes(shorter: Sequence[Marked], longer: Sequence[Marked], rank: int) -> Iterator[tuple[Marked, ...]]:
+    """Sets of three distractors of which `rank` are shorter than the answer."""
+    for low in combinations(shorter, rank):
+        for high in combinations(longer, OPTIONS - 1 - rank):
+            yield (*low, *high)
 
 
 def traceless(answer: frozenset[str], others: Sequence[frozenset[str]]) -> bool:
     """Whether words shared with the question betray nothing: none belongs to one option alone, and the answer has not the most."""
     counts = Counter(word for words in (answer, *others) for word in words)
     return 1 not in counts.values() and len(answer) <= max(len(words) for words in others)
-
-
-def _misplaced(answer: str, others: Sequence[str], wanted: int) -> float:
-    """Distance of the answer's place among the lengths from the wanted place; ties count half."""
-    shorter = sum(len(other) < len(answer) for other in others)
-    equal = sum(len(other) == len(answer) for other in others)
-    return abs(shorter + equal / 2 - wanted)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from eutectic.data import options
 from eutectic.data.classes import by_group, related, term_of
+from eutectic.data.options import Ask
 from eutectic.specs.rows import Document, Item, Role, Split
 
 # Stems differ from the wordings of the training text: recall of a fact is asked for, not of a string.
@@ -26,7 +27,8 @@ NEAR_CLASSES = 12
 @dataclass(frozen=True)
 class Neighbourhood:
     """The terms questions are made from: `groups` by class, `above` the classes common to all members of each class,
-    `nearest` the other classes in order of likeness (Jaccard of `above`)."""
+    `nearest` the other classes in order of likeness (Jaccard of `above`).
+    """
 
     groups: dict[str, list[Document]]
     above: dict[str, frozenset[str]]
@@ -54,56 +56,53 @@ def items(documents: Sequence[Document], role: Role, split: dict[str, Split], se
     made = []
     for group, members in around.groups.items():
         for document in members:
-            for topic, question, answer, tiers, tolerance in _asked(document, around):
-                name = f"{document.id}/{topic}"
-                texts = options.choose(question, answer, tiers, tolerance, seed, name)
+            for ask in _asked(document, around):
+                texts = options.choose(ask, seed, f"{document.id}/{ask.topic}")
                 if texts is not None:
-                    made.append(_item(document, topic, question, texts, answer, role, split[group]))
+                    made.append(_item(document, ask, texts, role, split[group]))
     return made
 
 
-def _item(document: Document, topic: str, question: str, texts: tuple[str, ...], answer: str, role: Role, split: Split) -> Item:
+def _item(document: Document, ask: Ask, texts: tuple[str, ...], role: Role, split: Split) -> Item:
     return Item(
-        id=f"{document.id}/{topic.replace(' ', '-')}",
+        id=f"{document.id}/{ask.topic.replace(' ', '-')}",
         group=document.group,
         role=role,
         split=split,
-        question=question,
+        question=ask.question,
         options=texts,
-        answer=texts.index(answer),
+        answer=texts.index(ask.answer),
         source_ids=(document.id,),
-        topic=topic,
+        topic=ask.topic,
     )
 
 
-Asked = tuple[str, str, str, list[list[str]], float]
-
-
-def _asked(document: Document, around: Neighbourhood) -> Iterator[Asked]:
-    """Topic, question, answer, distractors by tier and length tolerance of each question about a term."""
+def _asked(document: Document, around: Neighbourhood) -> Iterator[Ask]:
+    """Each question about a term, with its sources of distractors."""
     term = term_of(document)
     siblings = [term_of(d) for d in around.groups[document.group] if not related(term_of(d), term)]
     near = around.nearest[document.group]
     cousins = [term_of(d) for group in near[: NEAR_CLASSES // 2] for d in around.groups[group] if not related(term_of(d), term)]
     question = STEMS["definition to term"].format(definition=term.definition)
-    yield "definition to term", question, term.name, [[t.name for t in siblings], [t.name for t in cousins]], NAME_TOLERANCE
+    yield Ask("definition to term", question, term.name, [[t.name for t in siblings], [t.name for t in cousins]], NAME_TOLERANCE)
     if len(term.definition.split()) <= DEFINITION_OPTION_WORDS:
         question = STEMS["term to definition"].format(name=term.name)
         tiers = [[t.definition for t in siblings], [t.definition for t in cousins]]
-        yield "term to definition", question, term.definition, tiers, DEFINITION_TOLERANCE
+        yield Ask("term to definition", question, term.definition, tiers, DEFINITION_TOLERANCE)
     if document.group in term.parents:
         yield from _class_questions(document, around)
 
 
-def _class_questions(document: Document, around: Neighbourhood) -> Iterator[Asked]:
+def _class_questions(document: Document, around: Neighbourhood) -> Iterator[Ask]:
     """The class of a term and a member of its class. A distractor class stands neither above the term nor above or below
-    its class; a distractor member has the class nowhere above it."""
+    its class; a distractor member has the class nowhere above it.
+    """
     term, group = term_of(document), document.group
     near = [g for g in around.nearest[group] if g not in term.ancestors and g != term.name]
     classes = [g for g in near[: 3 * NEAR_CLASSES] if g not in around.above[group] and group not in around.above[g]]
     question = STEMS["term to class"].format(name=term.name)
-    yield "term to class", question, group, [classes[:NEAR_CLASSES], classes[NEAR_CLASSES:]], NAME_TOLERANCE
+    yield Ask("term to class", question, group, [classes[:NEAR_CLASSES], classes[NEAR_CLASSES:]], NAME_TOLERANCE)
     others = [term_of(d) for g in near[:NEAR_CLASSES] for d in around.groups[g]]
     names = [t.name for t in others if group not in t.ancestors and t.name != group]
     question = STEMS["class to term"].format(parent=group)
-    yield "class to term", question, term.name, [names], NAME_TOLERANCE
+    yield Ask("class to term", question, term.name, [names], NAME_TOLERANCE)

@@ -177,8 +177,7 @@ def number_text(value: float) -> str:
     if rounded.is_integer() and abs(rounded) < 1e7:
         return str(int(rounded))
     if 1e-3 <= abs(rounded) < 1e7:
-        digits = f"{rounded:.7f}".rstrip("0")
-        return digits
+        return f"{rounded:.7f}".rstrip("0")
     return f"{rounded:.4g}"
 
 

@@ -1,0 +1,217 @@
+"""What a section is made of: paragraphs, tables, figures, conversations, cards, folded texts. One template draws each of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+Value = str | int | float | bool | None
+DASH = "–"
+MINUS = "−"
+
+
+def number(value: float, digits: int = 1, sign: bool = False) -> str:
+    """A number with thin grouping and a true minus sign."""
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would use."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def probability(value: float) -> str:
+    """A p-value: three decimals, and nothing below what a permutation test can tell."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval(estimate: float, low: float, high: float, sign: bool = False) -> str:
+    """Shares as points with their interval: `52.3 [49.2, 55.4]`."""
+    return f"{number(100 * estimate, 1, sign)} [{number(100 * low, 1, sign)}, {number(100 * high, 1, sign)}]"
+
+
+def show(value: Value, form: str) -> str:
+    """A table value in the form of its column: text, count, number, percent, points, seconds, memory, p, sci, key, yes."""
+    if value is None or value == "":
+        return DASH
+    if isinstance(value, str):
+        return value[:12] if form == "key" else value
+    match form:
+        case "count":
+            return f"{value:,.0f}"
+        case "percent":
+            return number(100 * value, 1)
+        case "points":
+            return number(100 * value, 1, sign=True)
+        case "seconds":
+            return duration(value)
+        case "memory":
+            return f"{value / 1e9:.2f} GB"
+        case "p":
+            return probability(value)
+        case "sci":
+            return f"{value:.2g}"
+        case "yes":
+            return "yes" if value else "no"
+        case "number":
+            return number(value, 0 if isinstance(value, int) else 3 if abs(value) < 10 else 1)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, how its values are shown, and the heading in the CSV file (with unit) if another."""
+
+    title: str
+    form: str = "text"
+
+    @property
+    def numeric(self) -> bool:
+        """Numbers are set to the right in figures of one width."""
+        return self.form not in ("text", "key", "yes")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph. `tone` marks a note or a warning."""
+
+    text: str
+    tone: str = ""
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of raw values; `tables/NAME.csv` holds them unrounded. `depths` indents rows, `marks` gives rows a CSS class.
+
+    `hidden` columns (by title) go into the CSV file only; `brief` keeps the table itself folded.
+    """
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+    depths: Sequence[int] = ()
+    marks: Sequence[str] = ()
+    hidden: frozenset[str] = frozenset()
+    folded: bool = False
+    kind: ClassVar[str] = "table"
+
+    @property
+    def shown(self) -> list[Column]:
+        """Columns of the page."""
+        return [column for column in self.columns if column.title not in self.hidden]
+
+    @property
+    def body(self) -> list[dict[str, object]]:
+        """Rows of the page: cells as text, indentation, mark."""
+        kept = [index for index, column in enumerate(self.columns) if column.title not in self.hidden]
+        return [
+            {
+                "cells": [show(row[index], self.columns[index].form) for index in kept],
+                "depth": self.depths[place] if self.depths else 0,
+                "mark": self.marks[place] if self.marks else "",
+            }
+            for place, row in enumerate(self.rows)
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Write the raw values as CSV."""
+        with (folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([column.title for column in self.columns])
+            writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An SVG picture with what it shows in words; also `figures/NAME.svg`."""
+
+    name: str
+    svg: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Pictures side by side where the page is wide enough, with one caption for all."""
+
+    pictures: Sequence[Figure]
+    caption: str = ""
+    kind: ClassVar[str] = "figures"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One model's answer in a conversation, or a note where there is none."""
+
+    model: str
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One user turn and every model's answer to it."""
+
+    user: str
+    replies: Sequence[Reply]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One conversation held with several models."""
+
+    title: str
+    system: str
+    exchanges: Sequence[Exchange]
+    kind: ClassVar[str] = "talk"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A titled text with facts about it and folded parts."""
+
+    title: str
+    text: str
+    note: str = ""
+    folded: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards under one heading, in columns."""
+
+    title: str
+    cards: Sequence[Card]
+    kind: ClassVar[str] = "cards"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A long text behind its title: the study file, for instance."""
+
+    title: str
+    text: str
+    kind: ClassVar[str] = "folded"
+
+
+Block = Text | Table | Figures | Talk | Cards | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page. Without blocks it says that it has not been run yet."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+    missing: str = "Not run yet."

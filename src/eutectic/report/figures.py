@@ -1,0 +1,163 @@
+"""The figures: small SVG panels, each readable alone on a phone and side by side on a desk.
+
+Text stays text (selectable, in the fonts of the page); ids are made unique so that many panels can stand in one page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from eutectic.report.blocks import Figure
+
+WIDTH = 4.8  # inches
+INK, SOFT, GRID = "#1d2328", "#5b6670", "#e4e7ea"
+COLOURS = {"start": "#5b6670", "trained": "#1b6c8c", "merge": "#b4491f", "control": "#a3abb2"}
+MARKERS = {"start": "s", "trained": "o", "merge": "D", "control": "o"}
+LINES = ("#1b6c8c", "#b4491f", "#5f7f2f", "#7a4f9a", "#b38a12", "#3f8f86", "#a23c5b", "#5b6670")
+STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "eutectic", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.5, "text.parse_math": False, "text.color": INK, "axes.labelcolor": SOFT, "axes.edgecolor": "#b9c0c6",
+    "axes.linewidth": 0.7, "xtick.color": SOFT, "ytick.color": SOFT, "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.labelsize": 8.5,
+    "axes.unicode_minus": True, "legend.frameon": False, "legend.fontsize": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A row of a dot plot: an estimate with its interval, all shares."""
+
+    label: str
+    estimate: float
+    low: float
+    high: float
+    family: str = "merge"
+    reach: float | None = None  # what could have been seen, drawn as a band round zero
+
+
+def dots(name: str, title: str, rows: Sequence[Dot], *, lines: Mapping[str, float], unit: str, zero: bool = False) -> Figure:
+    """Estimates with intervals, one row each, shares drawn in points; `lines` are baselines; `zero` is for differences."""
+    height = 0.235 * len(rows) + 0.95
+    with mpl.rc_context(STYLE):
+        canvas, axes = _panel(title, height, left=_room(rows), bottom=0.55)
+        for place, row in enumerate(rows):
+            colour = COLOURS[row.family]
+            if zero and row.reach is not None:
+                axes.plot([-100 * row.reach, 100 * row.reach], [place, place], color="#edf0f2", linewidth=9, solid_capstyle="butt", zorder=1)
+            axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour, linewidth=1.5, zorder=3)
+            face = "white" if row.family == "control" else colour
+            axes.plot(100 * row.estimate, place, MARKERS[row.family], color=colour, markerfacecolor=face, markersize=4.6, zorder=4)
+        for label, value in lines.items():
+            axes.axvline(100 * value, color="#8b949c", linewidth=0.9, linestyle=(0, (3, 2)), zorder=2)
+            axes.text(100 * value, -0.75, label, fontsize=7.5, color=SOFT, ha="center", va="bottom")
+        if zero:
+            axes.axvline(0, color=INK, linewidth=0.8, zorder=2)
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(rows) - 0.4, -0.85)
+        axes.grid(axis="x", color=GRID, linewidth=0.7)
+        axes.set_xlabel(unit)
+        axes.set_axisbelow(True)
+        told = "; ".join(f"{row.label} {100 * row.estimate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})" for row in rows)
+        return _finish(name, canvas, f"{title}, {unit}: {told}.")
+
+
+def curve(name: str, title: str, x: Sequence[float], y: Sequence[float], *, labels: tuple[str, str]) -> Figure:
+    """A noisy curve as it was (thin) and smoothed (bold); at most 300 points are drawn."""
+    xs, ys = _binned(np.asarray(x, float), np.asarray(y, float))
+    smooth = _smoothed(ys)
+    with mpl.rc_context(STYLE):
+        canvas, axes = _panel(title, 2.5)
+        axes.plot(xs, ys, color="#9cc3d2", linewidth=0.8)
+        axes.plot(xs, smooth, color=COLOURS["trained"], linewidth=1.8)
+        _plain(axes, labels)
+        return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}, from {smooth[0]:.3g} to {smooth[-1]:.3g}.")
+
+
+def lines(name: str, title: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, labels: tuple[str, str]) -> Figure:
+    """Several curves named in a legend."""
+    with mpl.rc_context(STYLE):
+        canvas, axes = _panel(title, 2.9, top=0.62 if len(series) > 1 else 0.34)
+        for colour, (label, (x, y)) in zip(LINES * 3, series.items(), strict=False):
+            axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.2, label=label)
+        _plain(axes, labels)
+        if len(series) > 1:
+            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(4, len(series)), columnspacing=1.0, handlelength=1.1, borderaxespad=0.1)
+        told = "; ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (_, y) in series.items() if len(y))
+        return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}: {told}.")
+
+
+def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: tuple[str, str]) -> Figure:
+    """Accuracy along one merge coefficient with its interval as a band; the ends are the parents."""
+    t = [value for value, _ in rows]
+    middle, low, high = ([100 * getattr(row, part) for _, row in rows] for part in ("estimate", "low", "high"))
+    with mpl.rc_context(STYLE):
+        canvas, axes = _panel(title, 2.7)
+        axes.fill_between(t, low, high, color="#f3dfd6", linewidth=0)
+        axes.plot(t, middle, color=COLOURS["merge"], linewidth=1.6)
+        for value, row in rows:
+            axes.plot(value, 100 * row.estimate, MARKERS[row.family], color=COLOURS[row.family], markersize=5)
+            if row.family != "merge":
+                axes.annotate(row.label, (value, 100 * row.estimate), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT)
+        axes.margins(x=0.12, y=0.22)
+        _plain(axes, labels)
+        told = "; ".join(f"t = {value:g}: {100 * row.estimate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})" for value, row in rows)
+        return _finish(name, canvas, f"{title}: {labels[1]}: {told}.")
+
+
+def _panel(title: str, height: float, *, left: float = 0.62, bottom: float = 0.5, top: float = 0.34) -> tuple[Canvas, Axes]:
+    """A canvas with one axes at margins in inches and its title at the left."""
+    canvas = Canvas(figsize=(WIDTH, height))
+    axes = canvas.add_axes((left / WIDTH, bottom / height, (WIDTH - left - 0.15) / WIDTH, (height - bottom - top) / height))
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    canvas.text(0.0, 1 - 0.16 / height, title, fontsize=9.5, fontweight="bold", ha="left", va="center", color=INK)
+    return canvas, axes
+
+
+def _plain(axes: Axes, labels: tuple[str, str]) -> None:
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
+    axes.tick_params(length=0)
+    axes.set_axisbelow(True)
+
+
+def _room(rows: Sequence[Dot]) -> float:
+    """Inches the row labels need."""
+    return min(2.7, 0.25 + 0.068 * max((len(row.label) for row in rows), default=10))
+
+
+def _binned(x: np.ndarray, y: np.ndarray, most: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbouring points averaged until at most `most` are left."""
+    if len(x) <= most:
+        return x, y
+    parts = np.array_split(np.arange(len(x)), most)
+    return np.array([x[part].mean() for part in parts]), np.array([y[part].mean() for part in parts])
+
+
+def _smoothed(y: np.ndarray) -> np.ndarray:
+    """Running mean over about a twelfth of the curve, narrower at its ends."""
+    half = max(1, len(y) // 24)
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    low = np.maximum(np.arange(len(y)) - half, 0)
+    high = np.minimum(np.arange(len(y)) + half + 1, len(y))
+    return np.asarray((total[high] - total[low]) / (high - low))
+
+
+def _finish(name: str, canvas: Canvas, alt: str) -> Figure:
+    """The canvas as an SVG element: no prolog, no metadata, ids prefixed by the figure's name."""
+    stream = io.StringIO()
+    canvas.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    return Figure(name, text, alt)

@@ -1,0 +1,160 @@
+"""All scores of a study, read once: every section that counts right answers takes them from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eutectic.analysis.statistics import Interval, mean_intervals
+from eutectic.analysis.table import Cell, Scores, align, cell_order, read_scores
+from eutectic.artifacts import ITEMS, SUMMARY, iterate_rows, read_json
+from eutectic.report.view import StudyView
+from eutectic.specs.rows import Item
+
+FAMILIES = ("start", "trained", "merge", "control")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One model in one cell; `failures` is the share of answers that broke the asked-for format (greedy form only)."""
+
+    model: str
+    family: str
+    cell: Cell
+    interval: Interval
+    failures: float | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What needs no model: share of choice items right by guessing, by the shortest and by the longest option (ties shared)."""
+
+    part: str
+    benchmark: str
+    split: str
+    kind: str
+    items: int
+    groups: int
+    chance: float | None
+    shortest: float | None
+    longest: float | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Scores by model address in the order of the study, their accuracies by cell, baselines, and the synergy summaries."""
+
+    scores: Mapping[str, Scores]
+    accuracies: Mapping[Cell, Sequence[Accuracy]]
+    baselines: Sequence[Baseline]
+    synergies: Sequence[Mapping[str, Any]]
+    rescored: frozenset[str]
+
+    def accuracy(self, model: str, cell: Cell) -> Accuracy | None:
+        """The accuracy of a model in a cell, if it was measured."""
+        return next((each for each in self.accuracies.get(cell, ()) if each.model == model), None)
+
+
+def collect(view: StudyView) -> Results:
+    """Read every finished evaluation, benchmark and synergy of the study."""
+    scores: dict[str, Scores] = {}
+    final: set[str] = set()
+    for kind in ("rescore", "evaluate"):  # a rescored evaluation stands for the first one
+        for step in view.of(kind):
+            if step.readable is None or (kind == "evaluate" and step.address in final):
+                continue
+            found = read_scores(step.readable, step.address)
+            scores[step.address] = scores[step.address].merged(found) if step.address in scores else found
+        if kind == "rescore":
+            final = set(scores)
+    controls = view.controls()
+    order = sorted((step.address for step in view.of("model", "train", "merge") if step.address in scores), key=lambda a: FAMILIES.index(family(view, a, controls)))
+    ordered = {address: scores[address] for address in order} | scores
+    cells = sorted({cell for each in ordered.values() for cell in each.cells}, key=cell_order)
+    accuracies = {cell: cell_accuracies(view, ordered, cell, controls) for cell in cells}
+    return Results(ordered, accuracies, baselines(view), synergies(view), frozenset(final))
+
+
+def family(view: StudyView, address: str, controls: Mapping[str, str]) -> str:
+    """What a model is in the study: start, trained, merge or control."""
+    if address in controls:
+        return "control"
+    step = view.model(address)
+    return {"model": "start", "train": "trained"}.get(step.kind if step else "", "merge")
+
+
+def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, controls: Mapping[str, str]) -> list[Accuracy]:
+    """Accuracies of all models in a cell; models with the same items share their bootstrap draws."""
+    models = [each for each in scores.values() if cell in each.cells]
+    found: list[Accuracy] = []
+    for batch in same_items(models, cell):
+        table = align(batch, cell)
+        for each, interval in zip(batch, mean_intervals(table.correct, table.groups), strict=True):
+            rows = each.cells[cell].values()
+            failures = float(np.mean([row.format_failure for row in rows])) if cell[1] == "greedy" else None
+            bounded = Interval(interval.estimate, max(0, interval.low), min(1, interval.high), interval.n, interval.clusters, interval.level)
+            found.append(Accuracy(each.name, family(view, each.name, controls), cell, bounded, failures))
+    place = {name: index for index, name in enumerate(scores)}
+    return sorted(found, key=lambda one: place[one.model])
+
+
+def same_items(models: Sequence[Scores], cell: Cell) -> list[list[Scores]]:
+    """The models in batches that answered exactly the same items."""
+    batches: dict[frozenset[tuple[str, str]], list[Scores]] = {}
+    for each in models:
+        batches.setdefault(frozenset(each.cells[cell]), []).append(each)
+    return list(batches.values())
+
+
+def baselines(view: StudyView) -> list[Baseline]:
+    """Counted from the items themselves, by benchmark and split."""
+    found = []
+    for step in view.of("benchmark"):
+        if step.readable is None:
+            continue
+        items = list(iterate_rows(step.readable / ITEMS, Item))
+        for split in ("dev", "test"):
+            if kept := [item for item in items if item.split == split]:
+                found.append(baseline(step.address, split, kept))
+    return found
+
+
+def baseline(benchmark: str, split: str, items: Sequence[Item]) -> Baseline:
+    """Baselines of some items of a benchmark."""
+    choices = [item for item in items if item.kind == "choice" and item.answer is not None]
+    role = items[0].role
+    return Baseline(
+        role or benchmark,
+        benchmark,
+        split,
+        "choice" if choices else items[0].kind,
+        len(items),
+        len({item.group for item in items}),
+        *(float(np.mean([rule(item) for item in choices])) if choices else None for rule in (_chance, _shortest, _longest)),
+    )
+
+
+def _chance(item: Item) -> float:
+    return 1 / len(item.options)
+
+
+def _shortest(item: Item) -> float:
+    return _by_length(item, min(map(len, item.options)))
+
+
+def _longest(item: Item) -> float:
+    return _by_length(item, max(map(len, item.options)))
+
+
+def _by_length(item: Item, length: int) -> float:
+    """Expected score of picking among the options of one length."""
+    picked = [index for index, option in enumerate(item.options) if len(option) == length]
+    return float(item.answer in picked) / len(picked)
+
+
+def synergies(view: StudyView) -> list[dict[str, Any]]:
+    """Summaries of the finished comparisons, in the order of the study."""
+    return [read_json(step.readable / SUMMARY) for step in view.of("synergy") if step.readable is not None]

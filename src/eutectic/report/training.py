@@ -1,0 +1,177 @@
+"""Training: loss curves, what held-out text, answers and pairs say before and after, and what each stage changed in the benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from eutectic.analysis.compare import Comparison, adjust, compare
+from eutectic.analysis.statistics import Interval, paired_difference
+from eutectic.artifacts import LEDGER, METRICS, read_json
+from eutectic.report import figures
+from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value
+from eutectic.report.results import Results
+from eutectic.report.view import StepView, StudyView
+from eutectic.specs.steps import TrainStep
+
+MEASURES = {
+    "perplexity": "perplexity of held-out text",
+    "loss": "loss on held-out text, nats a token",
+    "answer_loss": "loss on held-out answers, nats a token",
+    "pair_accuracy": "accuracy on held-out pairs",
+    "margin": "margin on held-out pairs, nats",
+}
+BASELINES = {"length_only": "taking the longer or shorter answer", "rejected_text_only": "a classifier that reads one answer only"}
+
+
+def section(view: StudyView, results: Results) -> Section:
+    """Everything that was measured while and around training."""
+    steps = [step for step in view.of("train") if step.readable is not None]
+    if not steps:
+        return Section("training", "Training")
+    panels = [panel for step in steps for panel in _curves(step)]
+    blocks: list[Block] = [Figures(panels, "Training loss a update as it was (thin) and smoothed (bold).")] if panels else []
+    blocks.append(_stages(steps))
+    if rows := [row for step in steps for row in held_out(step)]:
+        blocks += [_held_out(rows), *_pair_baselines(steps)]
+    if effects := stage_effects(view, results):
+        blocks.append(_effects(effects, results))
+    return Section("training", "Training", blocks)
+
+
+def ledger(step: StepView) -> Mapping[str, Any]:
+    """Counted numbers of a training step: `ledger.json`, else what its record kept."""
+    if step.readable is not None and (step.readable / LEDGER).exists():
+        return read_json(step.readable / LEDGER)
+    return step.record.ledger if step.record else {}
+
+
+def metrics(step: StepView) -> list[dict[str, Any]]:
+    """Rows of `metrics.jsonl`; a line that was torn by a crash ends the list."""
+    found: list[dict[str, Any]] = []
+    file = step.readable / METRICS if step.readable is not None else None
+    if file is None or not file.exists():
+        return found
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def _curves(step: StepView) -> list[figures.Figure]:
+    """Loss panel of a stage, and one of its perplexity probes if it has any."""
+    rows, name = metrics(step), f"loss-{step.key[:8]}"
+    losses = [(row["update"], row["loss"]) for row in rows if row.get("loss") is not None]
+    panels = []
+    if len(losses) > 1:
+        panels.append(figures.curve(name, step.address, *zip(*losses, strict=True), labels=("update", "loss, nats")))
+    probes: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        if "probe" in row:
+            x, y = probes.setdefault(row["probe"], ([], []))
+            x.append(row["tokens"] / 1000)
+            y.append(row["perplexity"])
+    if any(len(x) > 1 for x, _ in probes.values()):
+        panels.append(figures.lines(f"probe-{step.key[:8]}", f"{step.address}, held-out text", probes, labels=("thousand tokens", "perplexity")))
+    return panels
+
+
+def _stages(steps: list[StepView]) -> Table:
+    columns = [
+        Column("model"), Column("objective"), Column("from"), Column("learning rate", "sci"), Column("epochs", "sci"), Column("batch", "count"),
+        Column("updates", "count"), Column("tokens", "count"), Column("learned tokens", "count"), Column("tokens/s", "count"),
+        Column("weights unchanged, %", "percent"), Column("adapters"), Column("seed", "count"),
+    ]  # fmt: skip
+    rows: list[tuple[Value, ...]] = []
+    for step in steps:
+        numbers, spec = ledger(step), step.spec
+        assert isinstance(spec, TrainStep)
+        seconds = numbers.get("seconds") or (step.record.seconds if step.record else 0)
+        rate = numbers.get("tokens", 0) / seconds if seconds else None
+        rows.append((
+            step.address, spec.objective, ", ".join(step.parents.get("model", ())), spec.learning_rate, spec.epochs, spec.batch,
+            numbers.get("updates"), numbers.get("tokens"), numbers.get("loss_tokens"), rate, numbers.get("unchanged_share"),
+            f"LoRA, rank {spec.lora.rank}" if spec.lora else "none", spec.seed,
+        ))  # fmt: skip
+    caption = "The stages. Weights unchanged: share of weights that are the same after rounding to the published precision."
+    return Table("stages", caption, columns, rows, hidden=frozenset({"seed"}))
+
+
+def held_out(step: StepView) -> list[tuple[str, str, float, float, Interval | None]]:
+    """(model, measure, before, after, interval of the change in shares where pairs were counted one by one)."""
+    numbers = ledger(step).get("held_out") or {}
+    before, after = numbers.get("before") or {}, numbers.get("after") or {}
+    found = []
+    for measure in MEASURES:
+        if isinstance(before.get(measure), int | float) and isinstance(after.get(measure), int | float):
+            change = pair_change(numbers) if measure == "pair_accuracy" else None
+            found.append((step.address, measure, float(before[measure]), float(after[measure]), change))
+    return found
+
+
+def pair_change(numbers: Mapping[str, Any]) -> Interval | None:
+    """Change of held-out pair accuracy with its paired interval, by cluster where the ledger names `groups`."""
+    before, after = (np.asarray((numbers.get(side) or {}).get("correct") or [], float) for side in ("before", "after"))
+    if len(before) != len(after) or not len(before):
+        return None
+    groups = numbers.get("groups") or []
+    return paired_difference(after, before, groups if len(groups) == len(before) else [str(i) for i in range(len(before))])
+
+
+def _held_out(rows: list[tuple[str, str, float, float, Interval | None]]) -> Table:
+    columns = [
+        Column("model"), Column("measure"), Column("before", "number"), Column("after", "number"), Column("change", "number"),
+        Column("low", "number"), Column("high", "number"), Column("95 % interval of the change"),
+    ]  # fmt: skip
+    table = [
+        (model, MEASURES[measure], before, after, after - before, change and change.low, change and change.high, f"[{change.low:+.3f}, {change.high:+.3f}]" if change else None)
+        for model, measure, before, after, change in rows
+    ]
+    caption = "Held-out rows (of groups in no training set) before and after each stage. Intervals are of paired answers to the same pairs."
+    return Table("held_out", caption, columns, table, hidden=frozenset({"low", "high"}))
+
+
+def _pair_baselines(steps: list[StepView]) -> list[Text]:
+    found = []
+    for step in steps:
+        shares = (ledger(step).get("held_out") or {}).get("baselines") or {}
+        told = [f"{words} {100 * shares[name]:.1f} %" for name, words in BASELINES.items() if isinstance(shares.get(name), int | float)]
+        if told:
+            found.append(f"{step.address}: {', '.join(told)}")
+    return [Text(f"What held-out pairs give away without knowledge. {'; '.join(found)}.", "note")] if found else []
+
+
+def stage_effects(view: StudyView, results: Results) -> list[tuple[str, Comparison]]:
+    """Each trained model against the model it was trained from, all cells of all stages as one Holm family."""
+    found: list[tuple[str, Comparison]] = []
+    for step in view.of("train"):
+        start = next(iter(step.parents.get("model", ())), "")
+        if step.address in results.scores and start in results.scores:
+            found += [(step.address, each) for each in compare(results.scores[step.address], results.scores[start])]
+    adjusted = adjust([each for _, each in found])
+    return [(model, each) for (model, _), each in zip(found, adjusted, strict=True)]
+
+
+def _effects(effects: list[tuple[str, Comparison]], results: Results) -> Table:
+    columns = [
+        Column("model"), Column("against"), Column("part"), Column("scored by"), Column("items", "count"), Column("accuracy, %", "percent"),
+        Column("before, %", "percent"), Column("change, points", "points"), Column("low", "points"), Column("high", "points"),
+        Column("p", "p"), Column("p (Holm)", "p"), Column("seen from, points", "percent"), Column("broken format, %", "percent"),
+        Column("before, broken, %", "percent"),
+    ]  # fmt: skip
+    rows = []
+    for model, each in effects:
+        cell = (each.part, each.form)
+        now, then = results.accuracy(model, cell), results.accuracy(each.names[0], cell)
+        rows.append((
+            model, each.names[0], *cell, each.n, each.accuracy, each.reference, each.difference, each.low, each.high, each.p, each.p_adjusted,
+            each.detectable, now and now.failures, then and then.failures,
+        ))  # fmt: skip
+    caption = "What each stage changed in the benchmarks, test split, against the model it started from: paired, clusters kept whole; " \
+        "Holm over this table. Seen from: the smallest change this comparison would show four times in five."  # fmt: skip
+    return Table("stage_effects", caption, columns, rows, marks=[each.outcome for _, each in effects])
