@@ -14,7 +14,6 @@ from eutectic.errors import EutecticError
 
 app = typer.Typer(
     name="eutectic",
-    help="From a folder of papers to a merged language model that knows the field, with proof of what each step bought.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,18 +28,21 @@ for panel, verbs in (
         app.command(verb.__name__.rpartition(".")[2], rich_help_panel=panel)(verb.command)
 
 
-@app.callback()
-def options(  # typer wants a callback for options before the verb
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
-) -> None:
-    """Options of every verb; `main` has read --debug already."""
-    _ = debug
-    if version:
+def say_version(asked: bool) -> None:
+    """Print the version and stop."""
+    if asked:
         from eutectic import __version__
 
         typer.echo(f"eutectic {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),  # read by `main`, anywhere on the line
+    version: bool = typer.Option(False, "--version", callback=say_version, is_eager=True, help="Print the version and stop."),
+) -> None:
+    """From a folder of papers to a merged language model that knows the field, with proof of what each step bought."""
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ A split by term would leak, because numbered and sided near-twins share a class;
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -16,8 +15,6 @@ from eutectic.specs.rows import Document, Dropped, Term
 SIBLINGS = 4
 # Definitions that share this part of their words (Jaccard) say the same thing.
 NEAR = 0.75
-
-_WORD = re.compile(r"[a-z]{4,}")
 
 
 def term_of(document: Document) -> Term:
@@ -85,7 +82,7 @@ def without_leaks(documents: Sequence[Document]) -> tuple[list[Document], list[D
     """
     held = [d for d in documents if d.held_out and d.term]
     classes = {d.group for d in held}
-    definitions = [content_words(term_of(d).definition) for d in held]
+    definitions = [ontology.content_words(term_of(d).definition) for d in held]
     kept: list[Document] = []
     dropped: list[Dropped] = []
     for document in documents:
@@ -101,15 +98,10 @@ def _leak(term: Term, classes: set[str], definitions: list[frozenset[str]]) -> s
     shown = sorted(classes.intersection((term.name, *term.parents)))
     if shown:
         return f"shows the held-out class `{shown[0]}`"
-    own = content_words(term.definition)
+    own = ontology.content_words(term.definition)
     if any(len(own & other) >= NEAR * len(own | other) for other in definitions):
         return "says nearly the same as a held-out definition"
     return ""
-
-
-def content_words(text: str) -> frozenset[str]:
-    """Words of four letters and more, cut to six letters so that `cartilage` and `cartilaginous` are one."""
-    return frozenset(word[:6] for word in _WORD.findall(text.lower()))
 
 
 def related(one: Term, other: Term) -> bool:

@@ -14,12 +14,13 @@ from pathlib import Path
 from eutectic.errors import InputError
 
 # Longer definitions hold several facts; shorter ones hold none.
-DEFINITION_WORDS = (4, 30)
+DEFINITION_WORDS = (4, 25)
 NAME_WORDS = 7
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "W": " "}
+_WORD = re.compile(r"[a-z]{4,}")
 _MARKUP = re.compile(r"<[^>]{1,12}>")
 _CITATION = re.compile(r"\s*\[[^\]]*\]")
 _GENERATED = re.compile(r"automatically generated|obsolete", re.IGNORECASE)
@@ -143,6 +144,17 @@ def fit(name: str, definition: str) -> bool:
     """Whether a term is one fact of a readable size; see `DEFINITION_WORDS` and `NAME_WORDS`."""
     low, high = DEFINITION_WORDS
     return low <= len(definition.split()) <= high and len(name.split()) <= NAME_WORDS
+
+
+def repeats_name(entry: Entry) -> bool:
+    """Whether the definition holds every word of the name ("Cartilage of the hip: cartilage that is part of the hip"): no fact to learn."""
+    name = content_words(entry.name)
+    return bool(name) and name <= content_words(entry.definition)
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Words of four letters and more, cut to six letters so that `cartilage` and `cartilaginous` are one."""
+    return frozenset(word[:6] for word in _WORD.findall(text.lower()))
 
 
 def twin_key(text: str) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import combinations, islice
 
 from eutectic.data import chance
-from eutectic.data.classes import content_words
+from eutectic.data.ontology import content_words
 
 OPTIONS = 4
 # Candidates kept, and sets of three tried for each place of the answer among the lengths.

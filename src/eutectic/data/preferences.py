@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eutectic.data import chance
-from eutectic.data.classes import by_group, content_words, related, term_of
+from eutectic.data.classes import by_group, related, term_of
+from eutectic.data.ontology import content_words
 from eutectic.specs.rows import Document, Message, PreferenceRow, Term
 
 # Accepted relative difference of the two definitions in characters.

@@ -75,7 +75,7 @@ def _misfit(entry: ontology.Entry, keep: Keep) -> str:
     if not ontology.fit(entry.name, entry.definition):
         low, high = ontology.DEFINITION_WORDS
         return f"name over {ontology.NAME_WORDS} words or definition outside {low}-{high} words"
-    return ""
+    return "definition repeats the name" if ontology.repeats_name(entry) else ""
 
 
 def _term_document(entry: ontology.Entry, known: dict[str, str], above: tuple[str, ...], file: Path) -> Document:

@@ -1,0 +1,5 @@
+"""`python -m eutectic`."""
+
+from eutectic.cli.main import main
+
+main()

@@ -1,0 +1,78 @@
+"""How often every model is right, by role and by way of scoring, with intervals and with what needs no model at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eutectic.analysis.table import Cell
+from eutectic.report import figures
+from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value
+from eutectic.report.results import Accuracy, Results
+from eutectic.report.view import StudyView
+
+FORM_WORDS = {"likelihood": "option likelihood", "greedy": "answer in words"}
+PART_WORDS = {"acquired": "acquired facts", "unseen": "unseen facts"}
+
+
+def cell_title(cell: Cell) -> str:
+    """A cell as a title: `Acquired facts, option likelihood`."""
+    words = PART_WORDS.get(cell[0], cell[0])
+    return f"{words[:1].upper()}{words[1:]}, {FORM_WORDS[cell[1]]}"
+
+
+def section(view: StudyView, results: Results) -> Section:
+    """One panel a cell and one table of everything."""
+    if not results.accuracies:
+        return Section("accuracy", "Accuracy")
+    panels = [_panel(number, cell, rows, results) for number, (cell, rows) in enumerate(results.accuracies.items(), 1)]
+    caption = (
+        "Accuracy on the test split with 95 % intervals (bootstrap over groups of related items). Squares: start models; filled circles: "
+        "trained; diamonds: merges; open circles: controls. Dashed: baselines that need no model."
+    )
+    blocks: list[Block] = [Figures(panels, caption), _table(results)]
+    waiting = [name for name in results.scores if name not in results.rescored]
+    if waiting:
+        blocks.append(Text(f"Close items are not yet scored again in float32 for {', '.join(waiting)}: ranks may still change.", "warning"))
+    missing = [step.address for step in view.of("evaluate") if step.address not in results.scores]
+    if missing:
+        blocks.append(Text(f"Not scored yet: {', '.join(missing)}.", "warning"))
+    blocks.append(
+        Text(
+            "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its whole "
+            "group is in no training set. The two are never pooled. Intervals overlap more often than paired tests do: compare models by the "
+            "tests below, not by these intervals.",
+            "note",
+        )
+    )
+    return Section("accuracy", "Accuracy", blocks)
+
+
+def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) -> figures.Figure:
+    found = [
+        figures.Dot(each.model, each.interval.estimate, each.interval.low, each.interval.high, each.family) for each in rows
+    ]
+    lines = {}
+    for each in results.baselines:
+        if each.part == cell[0] and each.split == "test" and each.chance is not None:
+            lines["guess"] = each.chance
+            rival = max(each.shortest or 0, each.longest or 0)
+            if rival - each.chance > 0.04:  # nearer than that the two labels would stand on each other
+                lines["length"] = rival
+    return figures.dots(f"accuracy-{number}", f"{cell_title(cell)} (n = {rows[0].interval.n:,})", found, lines=lines, unit="accuracy, %")
+
+
+def _table(results: Results) -> Table:
+    columns = [
+        Column("model"), Column("kind"), Column("part"), Column("scored by"), Column("items", "count"), Column("groups", "count"),
+        Column("accuracy, %", "percent"), Column("low", "percent"), Column("high", "percent"), Column("broken format, %", "percent"),
+    ]  # fmt: skip
+    rows: list[tuple[Value, ...]] = [
+        (
+            each.model, each.family, *cell, each.interval.n, each.interval.clusters, each.interval.estimate, each.interval.low,
+            each.interval.high, each.failures,
+        )
+        for cell, found in results.accuracies.items()
+        for each in found
+    ]  # fmt: skip
+    caption = "Accuracy of every model. Broken format: answers in words from which no answer of the asked-for kind could be read."
+    return Table("accuracy", caption, columns, rows, folded=True)
