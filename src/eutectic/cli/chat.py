@@ -27,7 +27,10 @@ def command(
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
-    """Talk to a model in the terminal; the conversation so far is part of every question."""
+    """Talk to a model in the terminal.
+
+    The conversation so far is part of every question.
+    """
     import torch
 
     from eutectic.context import Silent

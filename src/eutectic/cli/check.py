@@ -6,7 +6,7 @@ from eutectic.cli.arguments import STUDY, Json, StorePath, StudyPath, give, open
 
 
 def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = False) -> None:
-    """Check the study file and everything it names, before any time is spent.
+    """Check a study and all it names before time is spent.
 
     Reads the file, the models' folders, the data files and the parameters of every step, and tries whether the store can be written.
     """

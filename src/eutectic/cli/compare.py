@@ -16,7 +16,10 @@ def command(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Compare two checkpoints tensor by tensor: angles, norms, relative distance."""
+    """Compare two checkpoints tensor by tensor.
+
+    Angles, norms, relative distances.
+    """
     from eutectic.cli.view import view
     from eutectic.doors import compare, geometry_lines
 

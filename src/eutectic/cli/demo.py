@@ -17,7 +17,9 @@ def command(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Train, merge, measure and talk to real small models on real text, and write the report.
+    """Train, merge, measure and talk to real small models.
+
+    Real text, real models, and a report at the end.
 
     The first run fetches a 135M-parameter model and open ontologies (about 200 MB) into the user's cache.
     Started again, it recomputes nothing.

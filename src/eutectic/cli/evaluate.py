@@ -19,7 +19,7 @@ def command(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score models on benchmark files, without a study."""
+    """Score model folders on benchmark files."""
     from eutectic.cli.view import view
     from eutectic.doors import accuracy_lines, evaluate
 

@@ -17,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: drawing boxes would cost a third of the 150 ms that --help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 STUDY, TOOLS = "A study (the study file comes first; default ./study.yaml)", "One-off tools (folders and files)"

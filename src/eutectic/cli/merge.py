@@ -17,7 +17,10 @@ def command(
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Merge models as a mergekit file says; OUT appears whole or not at all."""
+    """Merge models as a mergekit file says.
+
+    OUT appears whole or not at all.
+    """
     from eutectic.cli.view import view
     from eutectic.doors import merge
 

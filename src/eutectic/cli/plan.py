@@ -13,7 +13,7 @@ MARKS = {"done": "done ", "stale": "STALE", "todo": "to do", "unwritten": "     
 
 
 def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = False) -> None:
-    """Show every step of the study and whether it is done, stale or to do. Runs nothing."""
+    """Show every step: done, stale or to do. Runs nothing."""
     opened = open_study(study, store)
     plan = opened.plan()
     give({"study": opened.name, "steps": [entry(s) for s in plan]}, json, [f"study {opened.name}", *lines(plan), *totals(plan)])

@@ -16,7 +16,10 @@ def command(
     store: StorePath = None,
     json: Json = False,
 ) -> None:
-    """Write the report of what is done so far: one HTML page, CSV tables, SVG figures. It can be rebuilt at any time."""
+    """Write the report of what is done so far.
+
+    One HTML page, CSV tables, SVG figures. It can be rebuilt at any time.
+    """
     from eutectic.doors import report
 
     page = report(open_study(study, store), out)

@@ -6,7 +6,7 @@ from eutectic.cli.arguments import STUDY, Json, StorePath, StudyPath, give, open
 
 
 def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = False) -> None:
-    """Say how far the study is, and what is stale and why."""
+    """Say how far a study is, and what is stale and why."""
     opened = open_study(study, store)
     plan = opened.plan()
     counts = {state: sum(s.state == state for s in plan) for state in ("done", "stale", "todo")}

@@ -11,7 +11,10 @@ from eutectic.cli.arguments import Json, give
 
 
 def command(folder: Annotated[Path, typer.Argument(help="an artifact of a store, or any model folder")], json: Json = False) -> None:
-    """Check a published folder against its record, and the layout of its safetensors."""
+    """Check a folder against its record and its layout.
+
+    Works on artifacts of a store and on any model folder with safetensors.
+    """
     from eutectic.doors import verify
 
     found = verify(folder)

@@ -17,7 +17,10 @@ def command(
     store: StorePath = None,
     json: Json = False,
 ) -> None:
-    """Say which value made a step's key what it is, against what was published before."""
+    """Say which value made a step's key change.
+
+    Compares with what was published before.
+    """
     study = Path(words[0]) if len(words) > 1 else STUDY
     lines = open_study(study, store).why(words[-1])
     give({"address": words[-1], "why": lines}, json, lines)
