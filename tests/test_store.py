@@ -16,7 +16,7 @@ from eutectic.store import Lock, Store, full_disk_is_an_error, slug
 
 
 def record(key: str = "ab" * 32, **changes) -> Record:
-    fields = dict(
+    fields: dict = dict(  # noqa: C408
         kind="checkpoint",
         step="train",
         address="instruct/cpt#3",

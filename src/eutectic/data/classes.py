@@ -75,35 +75,51 @@ def _twin_keys(document: Document) -> tuple[str, ...]:
 
 
 def without_leaks(documents: Sequence[Document]) -> tuple[list[Document], list[Dropped]]:
-    """The documents without training terms that would show a held-out class.
+    """The documents without those through which training would see a held-out class.
 
-    A training term goes when one of its direct parents, or the term itself, is a held-out class, or when its
-    definition says nearly the same (`NEAR`) as a held-out one.
+    A training term shows a class that is its direct parent or the term itself. Of a held-out class and the training terms
+    that show it, the smaller side goes; then go training terms whose definition says nearly the same (`NEAR`) as a held-out one.
     """
-    held = [d for d in documents if d.held_out and d.term]
-    classes = {d.group for d in held}
-    definitions = [ontology.content_words(term_of(d).definition) for d in held]
-    kept: list[Document] = []
-    dropped: list[Dropped] = []
+    held = by_group(d for d in documents if d.held_out and d.term)
+    shown: dict[str, set[str]] = defaultdict(set)
     for document in documents:
-        reason = "" if document.held_out or document.term is None else _leak(document.term, classes, definitions)
-        if reason:
-            dropped.append(Dropped(source=document.id, reason=reason))
+        if document.term is not None and not document.held_out:
+            for name in held.keys() & {document.term.name, *document.term.parents}:
+                shown[name].add(document.id)
+    gone: dict[str, str] = {}
+    for group in sorted(held, key=lambda name: (len(shown[name]), name)):
+        if len(shown[group] - gone.keys()) > len(held[group]):
+            gone.update({d.id: f"its held-out class `{group}` is shown by more training terms than it has members" for d in held[group]})
         else:
-            kept.append(document)
-    return kept, dropped
+            gone.update(dict.fromkeys(shown[group], f"shows the held-out class `{group}`"))
+    definitions = [ontology.content_words(term_of(d).definition) for d in documents if d.held_out and d.term and d.id not in gone]
+    for document in documents:
+        if document.term and not document.held_out and _near(document.term, definitions):
+            gone.setdefault(document.id, "says nearly the same as a held-out definition")
+    dropped = [Dropped(source=identity, reason=reason) for identity, reason in gone.items()]
+    return [d for d in documents if d.id not in gone], dropped
 
 
-def _leak(term: Term, classes: set[str], definitions: list[frozenset[str]]) -> str:
-    shown = sorted(classes.intersection((term.name, *term.parents)))
-    if shown:
-        return f"shows the held-out class `{shown[0]}`"
+def _near(term: Term, definitions: list[frozenset[str]]) -> bool:
     own = ontology.content_words(term.definition)
-    if any(len(own & other) >= NEAR * len(own | other) for other in definitions):
-        return "says nearly the same as a held-out definition"
-    return ""
+    return any(len(own & other) >= NEAR * len(own | other) for other in definitions)
 
 
 def related(one: Term, other: Term) -> bool:
     """Whether one term stands above the other: then the definition of one is true of the other."""
     return one.name == other.name or one.name in other.ancestors or other.name in one.ancestors
+
+
+def siblings(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    """For the id of each term, the terms that share a direct parent with it and stand neither above nor below it, by id."""
+    terms = [document for document in documents if document.term is not None]
+    below: dict[str, list[Document]] = defaultdict(list)
+    for document in terms:
+        for parent in term_of(document).parents:
+            below[parent].append(document)
+    found: dict[str, list[Document]] = {}
+    for document in terms:
+        term = term_of(document)
+        near = {other.id: other for parent in term.parents for other in below[parent] if not related(term, term_of(other))}
+        found[document.id] = [near[identity] for identity in sorted(near)]
+    return found

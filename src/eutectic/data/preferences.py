@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eutectic.data import chance
-from eutectic.data.classes import by_group, related, term_of
+from eutectic.data.classes import siblings, term_of
 from eutectic.data.ontology import content_words
 from eutectic.specs.rows import Document, Message, PreferenceRow, Term
 
@@ -25,11 +25,10 @@ PROMPTS = ("What is {name}?", "Define {name}.", "Explain briefly what {name} is.
 
 def rows(documents: Sequence[Document], seed: int) -> Iterator[PreferenceRow]:
     """Pairs about the terms among `documents`, both pairs of a couple next to each other."""
-    for members in by_group([d for d in documents if d.term is not None]).values():
-        for number, (one, other) in enumerate(_couples(members, seed)):
-            prompt = PROMPTS[number % len(PROMPTS)]
-            yield _pair(one, other, prompt)
-            yield _pair(other, one, prompt)
+    for number, (one, other) in enumerate(_couples(documents, seed)):
+        prompt = PROMPTS[number % len(PROMPTS)]
+        yield _pair(one, other, prompt)
+        yield _pair(other, one, prompt)
 
 
 def couple(row: PreferenceRow) -> str:
@@ -37,10 +36,13 @@ def couple(row: PreferenceRow) -> str:
     return "+".join(sorted(row.source_ids))
 
 
-def _couples(members: Sequence[Document], seed: int) -> Iterator[tuple[Document, Document]]:
+def _couples(documents: Sequence[Document], seed: int) -> Iterator[tuple[Document, Document]]:
     """Couples of siblings of like length whose definitions cannot both be true, each term in at most `COUPLES`."""
-    taken = dict.fromkeys((document.id for document in members), 0)
-    pairs = [(a, b) for i, a in enumerate(members) for b in members[i + 1 :] if _contrast(term_of(a), term_of(b))]
+    near = siblings(documents)
+    pairs = [
+        (one, other) for one in documents for other in near.get(one.id, ()) if one.id < other.id and _contrast(term_of(one), term_of(other))
+    ]
+    taken = dict.fromkeys(near, 0)
     for one, other in chance.ordered(pairs, seed, "couples", lambda pair: f"{pair[0].id}+{pair[1].id}"):
         if max(taken[one.id], taken[other.id]) < COUPLES:
             taken[one.id] += 1
@@ -51,7 +53,7 @@ def _couples(members: Sequence[Document], seed: int) -> Iterator[tuple[Document,
 def _contrast(one: Term, other: Term) -> bool:
     """Whether either definition is false of the other term, as far as the classification tells, and lengths match."""
     lengths = sorted((len(one.definition), len(other.definition)))
-    if lengths[1] > lengths[0] * (1 + LENGTH_TOLERANCE) or related(one, other):
+    if lengths[1] > lengths[0] * (1 + LENGTH_TOLERANCE):
         return False
     mine, theirs = content_words(one.definition), content_words(other.definition)
     synonyms = {s.lower() for s in (one.name, *one.synonyms)} & {s.lower() for s in (other.name, *other.synonyms)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eutectic.data import options
-from eutectic.data.classes import by_group, related, term_of
+from eutectic.data.classes import by_group, related, siblings, term_of
 from eutectic.data.options import Ask
 from eutectic.specs.rows import Document, Item, Role, Split
 
@@ -26,11 +26,12 @@ NEAR_CLASSES = 12
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The terms questions are made from: `groups` by class, `above` the classes common to all members of each class,
-    `nearest` the other classes in order of likeness (Jaccard of `above`).
+    """The terms questions are made from: `groups` by class, `siblings` by id, `above` the classes common to all members of
+    each class, `nearest` the other classes in order of likeness (Jaccard of `above`).
     """
 
     groups: dict[str, list[Document]]
+    siblings: dict[str, list[Document]]
     above: dict[str, frozenset[str]]
     nearest: dict[str, list[str]]
 
@@ -40,7 +41,7 @@ def neighbourhood(documents: Sequence[Document]) -> Neighbourhood:
     groups = by_group(documents)
     above = {group: frozenset.intersection(*(frozenset(term_of(d).ancestors) for d in members)) for group, members in groups.items()}
     nearest = {group: sorted((g for g in groups if g != group), key=lambda g: (-_likeness(above[group], above[g]), g)) for group in groups}
-    return Neighbourhood(groups, above, nearest)
+    return Neighbourhood(groups, siblings(documents), above, nearest)
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
@@ -80,14 +81,14 @@ def _item(document: Document, ask: Ask, texts: tuple[str, ...], role: Role, spli
 def _asked(document: Document, around: Neighbourhood) -> Iterator[Ask]:
     """Each question about a term, with its sources of distractors."""
     term = term_of(document)
-    siblings = [term_of(d) for d in around.groups[document.group] if not related(term_of(d), term)]
+    near_terms = [term_of(d) for d in around.siblings[document.id]]
     near = around.nearest[document.group]
     cousins = [term_of(d) for group in near[: NEAR_CLASSES // 2] for d in around.groups[group] if not related(term_of(d), term)]
     question = STEMS["definition to term"].format(definition=term.definition)
-    yield Ask("definition to term", question, term.name, [[t.name for t in siblings], [t.name for t in cousins]], NAME_TOLERANCE)
+    yield Ask("definition to term", question, term.name, [[t.name for t in near_terms], [t.name for t in cousins]], NAME_TOLERANCE)
     if len(term.definition.split()) <= DEFINITION_OPTION_WORDS:
         question = STEMS["term to definition"].format(name=term.name)
-        tiers = [[t.definition for t in siblings], [t.definition for t in cousins]]
+        tiers = [[t.definition for t in near_terms], [t.definition for t in cousins]]
         yield Ask("term to definition", question, term.definition, tiers, DEFINITION_TOLERANCE)
     if document.group in term.parents:
         yield from _class_questions(document, around)

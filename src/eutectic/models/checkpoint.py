@@ -132,10 +132,10 @@ def _sharded(folder: Path) -> dict[str, TensorPlace]:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not isinstance(where, dict) or not all(isinstance(shard, str) for shard in where.values()):
-            raise TypeError("`weight_map` is no mapping of names to files")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"is no index of shards ({error})", file=index, remedy="Fetch it again.") from error
+        raise InputError(f"is no index of shards ({error!r})", file=index, remedy="Fetch it again.") from error
+    if not isinstance(where, dict) or not all(isinstance(shard, str) for shard in where.values()):
+        raise InputError("its `weight_map` is no mapping of names to files", file=index, remedy="Fetch it again.")
     for shard in where.values():
         if Path(shard).name != shard or not shard.endswith(".safetensors"):  # an index must not lead out of its folder
             raise InputError(
@@ -249,7 +249,7 @@ def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.dtype:
 
 
 def copy_assets(start: Path, out: Path) -> None:
-    """Copy config, tokenizer, generation config, chat template, licence: every file of `start` that is neither weights nor about `start` alone.
+    """Copy config, tokenizer, chat template, licence: every file of `start` that is neither weights nor about `start` alone.
 
     Byte for byte: reading and saving a config through transformers 5 drops keys that older readers need (`rope_theta`).
     """

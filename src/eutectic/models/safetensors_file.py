@@ -139,7 +139,7 @@ def make_header(tensors: Sequence[tuple[str, torch.dtype, tuple[int, ...]]], met
 
 def as_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, without a copy."""
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def read_range(file: Path, offset: int, into: memoryview) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from eutectic.analysis.compare import Comparison, from_row
-from eutectic.analysis.synergy import BEST, CONTROL_NAMES, across
+from eutectic.analysis.synergy import CONTROL_NAMES, across
 from eutectic.analysis.table import Cell, cell_order
 from eutectic.artifacts import SUMMARY, TENSORS, iterate_rows, read_json
 from eutectic.report import figures
 from eutectic.report.accuracy import cell_title
-from eutectic.report.blocks import Block, Cards, Card, Column, Figures, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Card, Cards, Column, Figures, Section, Table, Text, Value
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.rows import TensorGeometry
@@ -179,8 +179,3 @@ def _geometry_table(summaries: Sequence[tuple[StepView, Mapping[str, Any], Seque
         mean = float(np.mean([row.ulps_mean for row in tensors] or [0.0]))
         rows.append((step.address, len(tensors), float(np.median(angles)), max(angles), distance, counted, mean, max(ulps)))
     return Table("geometry", "Tensors of each merge: which branch ran, and how far the result is from linear in units of the output's last place.", columns, rows)
-
-
-def best_parent(summary: Mapping[str, Any]) -> list[Comparison]:
-    """The comparisons of one merge with its best parent."""
-    return [from_row(row) for row in summary["comparisons"] if row["against"] == BEST]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from eutectic.artifacts import PROMPTS, TURNS, read_rows
 from eutectic.report.blocks import Card, Cards, Exchange, Reply, Section, Talk, Text
-from eutectic.report.view import StudyView
+from eutectic.report.view import StepView, StudyView
 from eutectic.specs.rows import ImagePrompt, Turn
 
 CUT = ("length", "max_new_tokens", "max_tokens")
@@ -20,7 +20,7 @@ def conversations(view: StudyView) -> Section:
             for row in read_rows(step.readable / TURNS, Turn):
                 if row.sample == 0:
                     name = step.address.partition("@")[0] if "@" in step.address else row.conversation
-                    turns.setdefault(name, {}).setdefault(_model(step.parents, row.model), []).append(row)
+                    turns.setdefault(name, {}).setdefault(_model(step, row.model), []).append(row)
     talks = [_talk(name, models) for name, models in turns.items()]
     note = Text("The same system prompt and user turns for every model; answers as generated, first sample, nothing cut or chosen.", "note")
     return Section("conversations", "Conversations", [note, *talks] if talks else [])
@@ -32,15 +32,14 @@ def image_prompts(view: StudyView) -> Section:
     for step in view.of("image_prompts"):
         if step.readable is not None:
             for row in read_rows(step.readable / PROMPTS, ImagePrompt):
-                found.setdefault((row.concepts, row.style), []).append(_card(_model(step.parents, row.model), row))
+                found.setdefault((row.concepts, row.style), []).append(_card(_model(step, row.model), row))
     blocks = [Cards(f"{' × '.join(concepts)}: {style}", cards) for (concepts, style), cards in found.items()]
     return Section("image-prompts", "Image prompts", blocks)
 
 
-def _model(parents: object, written: str) -> str:
+def _model(step: StepView, written: str) -> str:
     """The address of the model; what the rows call it where the step names none."""
-    named = parents.get("model", ()) if isinstance(parents, dict) else ()
-    return str(named[0]) if named else written
+    return next(iter(step.parents.get("model", ())), written)
 
 
 def _talk(name: str, models: dict[str, list[Turn]]) -> Talk:

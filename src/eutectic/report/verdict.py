@@ -1,0 +1,110 @@
+"""The verdict: five sentences on top of the page, none stronger than its test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eutectic.analysis.compare import Comparison
+from eutectic.analysis.synergy import across, cell_name, points
+from eutectic.report.blocks import duration
+from eutectic.report.results import Results
+from eutectic.report.training import held_out, ledger, stage_effects
+from eutectic.report.view import StepView, StudyView
+
+
+def sentences(view: StudyView, results: Results) -> list[str]:
+    """What was made; what training did to held-out rows; what it did to the benchmarks; what merging bought; how far this reaches."""
+    return [made(view), trained(view), learned(view, results), merged(results), reach(view)]
+
+
+def made(view: StudyView) -> str:
+    """Steps, tokens and time."""
+    done = sum(step.state == "done" for step in view.steps)
+    stale = sum(step.state == "stale" for step in view.steps)
+    models = [step for step in view.of("train") if step.readable is not None]
+    controls = view.controls()
+    merges = sum(step.state == "done" and step.address not in controls for step in view.of("merge"))
+    tokens = sum(int(ledger(step).get("tokens") or 0) for step in models)
+    spent = sum(step.record.seconds for step in view.steps if step.record)
+    state = f"{done} of {len(view.steps)} steps are done" + (f" and {stale} are stale" if stale else "")
+    return f"{state}: {_count(len(models), 'model')} trained on {tokens:,} tokens in all, {_count(merges, 'merge')}, {duration(spent)} of work."
+
+
+def trained(view: StudyView) -> str:
+    """What each stage did to held-out rows, in the numbers measured before and after it."""
+    parts = [part for step in view.of("train") if step.readable is not None for part in _change(step)]
+    if not parts:
+        return "Held-out rows: not measured yet."
+    return f"On held-out rows, of groups in no training set: {'; '.join(parts)}."
+
+
+def _change(step: StepView) -> list[str]:
+    """One stage's main held-out measure in words; pair accuracy is called raised only where its interval excludes zero."""
+    found = {measure: (before, after, change) for _, measure, before, after, change in held_out(step)}
+    for measure, words in (("perplexity", "perplexity"), ("answer_loss", "answer loss")):
+        if measure in found:
+            before, after, _ = found[measure]
+            digits = 1 if measure == "perplexity" else 2
+            return [f"{step.address} took {words} from {before:.{digits}f} to {after:.{digits}f}"]
+    if "pair_accuracy" in found:
+        before, after, change = found["pair_accuracy"]
+        told = f"{step.address} took pair accuracy from {100 * before:.1f} to {100 * after:.1f} %"
+        if change is None:
+            return [told]
+        sure = "" if change.low > 0 or change.high < 0 else ", a change that chance could make"
+        return [f"{told} (95 % interval of the change {points(change.low, True)} to {points(change.high, True)} points{sure})"]
+    return []
+
+
+def learned(view: StudyView, results: Results) -> str:
+    """What stages changed in the benchmarks, as far as their family of tests shows it."""
+    effects = stage_effects(view, results)
+    if not effects:
+        return "Benchmarks before and after training: not run yet."
+    told = [
+        f"{model} {'gained' if each.difference > 0 else 'lost'} {points(abs(each.difference))} points on {cell_name(each.part, each.form)}"
+        for model, each in effects
+        if each.outcome in ("gain", "loss")
+    ]
+    stages = len({model for model, _ in effects})
+    if not told:
+        return f"No stage is shown to change a benchmark (Holm over {len(effects)} comparisons of {stages} stages)."
+    return f"Against the model it started from, {'; '.join(told)}; no other change of the {len(effects)} tested is shown."
+
+
+def merged(results: Results) -> str:
+    """Whether any merge beats every one of its parents, all merges taken as one family."""
+    if not results.synergies:
+        return "Merges against their parents: not run yet."
+    family = across(results.synergies)
+    merges = len({name for name, _ in family})
+    gains = [(name, each) for name, each in family if each.outcome == "gain"]
+    losses = len({name for name, each in family if each.outcome == "loss"})
+    whom = f"over {len(family)} comparisons of {_count(merges, 'merge')}"
+    below = f"; {losses} of them {'is' if losses == 1 else 'are'} below the best parent somewhere" if losses else ""
+    if not gains:
+        return f"No merge is shown to beat its best parent (Holm {whom}); {_unseen([each for _, each in family])}{below}."
+    told = "; ".join(f"{name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})" for name, each in gains)
+    return f"Beyond every one of its parents (Holm {whom}): {told}; no other gain is shown{below}."
+
+
+def _unseen(family: Sequence[Comparison]) -> str:
+    """The largest effect that could have escaped, by cell of option likelihood (of all where none is scored so)."""
+    kept = [each for each in family if each.form == "likelihood"] or list(family)
+    worst: dict[tuple[str, str], float] = {}
+    for each in kept:
+        worst[each.part, each.form] = max(worst.get((each.part, each.form), 0.0), each.detectable)
+    told = " or ".join(f"{points(size)} points on {cell_name(*cell)}" for cell, size in worst.items())
+    return f"a gain of less than {told} could not have been seen reliably"
+
+
+def reach(view: StudyView) -> str:
+    """What the intervals cover. A sentence about a strategy would need several training seeds."""
+    seeds = {getattr(step.spec, "seed", view.seed) for step in view.of("train")}
+    if len(seeds) > 1:
+        return f"Chains were trained with {len(seeds)} seeds; intervals here cover items only, so every sentence is about these checkpoints."
+    return "All of this is about these checkpoints: one training seed, intervals over items and not over training runs, so nothing is said of a strategy."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
