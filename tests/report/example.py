@@ -64,7 +64,7 @@ class Example:
         record = None
         if folder is not None and kind != "model":
             record = Record(
-                kind=kind, address=address, key=key, revision=1, spec={}, parents={}, consumed={}, digest="ab" * 32,
+                kind=kind, step=kind, address=address, key=key, revision=1, spec={}, parents={}, consumed={}, digest="ab" * 32,
                 versions={"eutectic": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"}, threads=2, seconds=seconds,
                 peak_memory=2_400_000_000, finished="2026-11-23T20:15:00Z", ledger=ledger or {},
             )  # fmt: skip
@@ -103,7 +103,7 @@ class Example:
 
     def bench(self, role: str, numeric: bool):
         for i in range(self.items if not numeric else 200):
-            split = "dev" if i % 5 == 0 else "test"
+            split = "dev" if i // 4 % 5 == 0 else "test"
             if numeric:
                 yield Item(id=f"{role}-{i}", group=f"e{i}", kind="numeric", split=split, question="What is the density of iron?", value=7.87, unit="g/cm^3")
             else:

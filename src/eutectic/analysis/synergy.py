@@ -153,11 +153,19 @@ def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:
     if losses:
         parts.append(f"this checkpoint is below {'at least one of its parents' if parents > 1 else whom} on {_listed(losses)}")
     if silent:
-        least = ", ".join(f"{points(each.detectable)} points on {cell_name(each.part, each.form)}" for each in silent)
-        parts.append(f"{'no gain shown elsewhere' if parts else 'no gain shown'}; a gain of less than {least} could not have been seen reliably")
+        parts.append(f"{'no gain shown elsewhere' if parts else 'no gain shown'}; {escaped(silent)}")
     outcome = "mixed" if gains and losses else "gain" if gains else "loss" if losses else "none"
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + ".", outcome
+
+
+def escaped(found: Sequence[Comparison]) -> str:
+    """How small a gain could not have been seen, by form and part: `a gain of less than 4.0 points (acquired) ... could not have been seen`."""
+    forms = []
+    for form, words in (("likelihood", "by likelihood"), ("greedy", "in words")):
+        if sizes := [f"{points(each.detectable)} points ({each.part})" for each in found if each.form == form]:
+            forms.append(f"{' or '.join(sizes)} {words}")
+    return f"a gain of less than {', '.join(forms)} could not have been seen reliably"
 
 
 def _listed(found: Sequence[Comparison]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from eutectic.specs.rows import ItemScore
 PARTS = ("acquired", "unseen")
 FORMS = ("likelihood", "greedy")
 Cell = tuple[str, str]  # part, form
+Measure = Literal["correct", "format_failure"]
 Key = tuple[str, str]  # benchmark, item id
 
 
@@ -39,7 +41,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Aligned:
-    """One cell of several models on the items all of them have: `correct` `[items, models]` of 0/1, `groups` `[items]`."""
+    """One cell of several models on the items all of them have: `correct` `[items, models]` of 0/1 (or whichever measure was asked for), `groups` `[items]`."""
 
     keys: tuple[Key, ...]
     groups: NDArray[np.str_]
@@ -75,7 +77,7 @@ def cell_order(cell: Cell) -> tuple[int, int, str]:
     return FORMS.index(cell[1]), PARTS.index(cell[0]) if cell[0] in PARTS else len(PARTS), cell[0]
 
 
-def align(scores: Sequence[Scores], cell: Cell) -> Aligned:
+def align(scores: Sequence[Scores], cell: Cell, measure: Measure = "correct") -> Aligned:
     """The test items of a cell that all models answered, in one order; raises `InputError` if they share none."""
     rows = [one.cells.get(cell, {}) for one in scores]
     keys = tuple(sorted(set.intersection(*(set(table) for table in rows))))
@@ -83,7 +85,7 @@ def align(scores: Sequence[Scores], cell: Cell) -> Aligned:
         raise InputError(
             f"{', '.join(one.name for one in scores)} share no {cell[1]} item of {cell[0]}", remedy="Evaluate them on the same benchmarks."
         )
-    correct = np.array([[table[key].correct for table in rows] for key in keys], dtype=float)
+    correct = np.array([[getattr(table[key], measure) for table in rows] for key in keys], dtype=float)
     return Aligned(keys, np.array([rows[0][key].group for key in keys]), correct)
 
 

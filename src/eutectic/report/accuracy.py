@@ -27,7 +27,7 @@ def section(view: StudyView, results: Results) -> Section:
     panels = [_panel(number, cell, rows, results) for number, (cell, rows) in enumerate(results.accuracies.items(), 1)]
     caption = (
         "Accuracy on the test split with 95 % intervals (bootstrap over groups of related items). Squares: start models; filled circles: "
-        "trained; diamonds: merges; open circles: controls. Dashed: baselines that need no model."
+        "trained; diamonds: merges; open circles: controls of the merge above them, those equal to it left out. Dashed: baselines that need no model."
     )
     blocks: list[Block] = [Figures(panels, caption), _table(results)]
     waiting = [name for name in results.scores if name not in results.rescored]
@@ -49,7 +49,9 @@ def section(view: StudyView, results: Results) -> Section:
 
 def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) -> figures.Figure:
     found = [
-        figures.Dot(each.model, each.interval.estimate, each.interval.low, each.interval.high, each.family) for each in rows
+        figures.Dot(_label(each), each.interval.estimate, each.interval.low, each.interval.high, each.family, filled=each.family != "control")
+        for each in rows
+        if not results.scores[each.model].equal_to
     ]
     lines = {}
     for each in results.baselines:
@@ -58,7 +60,19 @@ def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) 
             rival = max(each.shortest or 0, each.longest or 0)
             if rival - each.chance > 0.04:  # nearer than that the two labels would stand on each other
                 lines["length"] = rival
-    return figures.dots(f"accuracy-{number}", f"{cell_title(cell)} (n = {rows[0].interval.n:,})", found, lines=lines, unit="accuracy, %")
+    return figures.dots(f"accuracy-{number}", f"{cell_title(cell)} (n = {rows[0].interval.n:,})", found, lines=lines, limits=_limits(cell[1], results), unit="accuracy, %")
+
+
+def _label(each: Accuracy) -> str:
+    """A control stands below its merge and is named by what it is."""
+    return f"+{each.model.rpartition('+')[2]}" if each.family == "control" and "+" in each.model else each.model
+
+
+def _limits(form: str, results: Results) -> tuple[float, float]:
+    """One axis for all panels of a form that have a role, so that they can be read against each other."""
+    shares = [share for cell, rows in results.accuracies.items() if cell[1] == form for each in rows for share in (each.interval.low, each.interval.high)]
+    shares += [each.chance for each in results.baselines if each.chance is not None]
+    return max(0.0, min(shares) - 0.03), min(1.0, max(shares) + 0.03)
 
 
 def _table(results: Results) -> Table:

@@ -67,7 +67,7 @@ def show(value: Value, form: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, how its values are shown, and the heading in the CSV file (with unit) if another."""
+    """A column: its heading and how its values are shown. An `address` never wraps; a `span` is text set like a number."""
 
     title: str
     form: str = "text"
@@ -75,7 +75,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Numbers are set to the right in figures of one width."""
-        return self.form not in ("text", "key", "yes")
+        return self.form not in ("text", "address", "key", "full", "yes")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Text:
 class Table:
     """A table of raw values; `tables/NAME.csv` holds them unrounded. `depths` indents rows, `marks` gives rows a CSS class.
 
-    `hidden` columns (by title) go into the CSV file only; `brief` keeps the table itself folded.
+    `hidden` columns (by title) go into the CSV file only; a `folded` table opens on a click.
     """
 
     name: str

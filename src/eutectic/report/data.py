@@ -38,9 +38,16 @@ def benchmarks(results: Results) -> Section:
         (each.benchmark, each.part, each.split, each.kind, each.items, each.groups, each.chance, each.shortest, each.longest)
         for each in results.baselines
     ]
-    note = "Recipes and variants are picked on the dev split only. Groups (parent classes or source documents) never stand on both sides."
+    note = "Recipes and variants are picked on the dev split only; everything else in this report is the test split."
     caption = "Share of items answered right by guessing, or by always taking the shortest or the longest option."
-    return Section("baselines", "Benchmarks and what beats them without knowledge", [Table("baselines", caption, columns, rows), Text(note, "note")])
+    return Section("baselines", "Benchmarks and what beats them without knowledge", [Table("baselines", caption, columns, rows), Text(note, "note"), *_shared(results)])
+
+
+def _shared(results: Results) -> list[Text]:
+    """Whether dev and test keep to different groups, as counted."""
+    if results.shared_groups:
+        return [Text(f"Groups with items in both dev and test: {results.shared_groups}. What was picked on dev may be flattered on test.", "warning")]
+    return [Text("No group (parent class or source document) of a benchmark has items in both dev and test.", "note")]
 
 
 def _corpora(steps: list[StepView]) -> Table:

@@ -39,10 +39,11 @@ class Dot:
     low: float
     high: float
     family: str = "merge"
-    reach: float | None = None  # what could have been seen, drawn as a band round zero
+    reach: float | None = None  # what could not have been seen, drawn as a band round zero
+    filled: bool = True
 
 
-def dots(name: str, title: str, rows: Sequence[Dot], *, lines: Mapping[str, float], unit: str, zero: bool = False) -> Figure:
+def dots(name: str, title: str, rows: Sequence[Dot], *, unit: str, limits: tuple[float, float] | None = None, lines: Mapping[str, float] | None = None, zero: bool = False) -> Figure:
     """Estimates with intervals, one row each, shares drawn in points; `lines` are baselines; `zero` is for differences."""
     height = 0.235 * len(rows) + 0.95
     with mpl.rc_context(STYLE):
@@ -52,15 +53,17 @@ def dots(name: str, title: str, rows: Sequence[Dot], *, lines: Mapping[str, floa
             if zero and row.reach is not None:
                 axes.plot([-100 * row.reach, 100 * row.reach], [place, place], color="#edf0f2", linewidth=9, solid_capstyle="butt", zorder=1)
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour, linewidth=1.5, zorder=3)
-            face = "white" if row.family == "control" else colour
+            face = colour if row.filled else "white"
             axes.plot(100 * row.estimate, place, MARKERS[row.family], color=colour, markerfacecolor=face, markersize=4.6, zorder=4)
-        for label, value in lines.items():
+        for label, value in (lines or {}).items():
             axes.axvline(100 * value, color="#8b949c", linewidth=0.9, linestyle=(0, (3, 2)), zorder=2)
             axes.text(100 * value, -0.75, label, fontsize=7.5, color=SOFT, ha="center", va="bottom")
         if zero:
             axes.axvline(0, color=INK, linewidth=0.8, zorder=2)
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
+        if limits is not None:
+            axes.set_xlim(100 * limits[0], 100 * limits[1])
         axes.set_ylim(len(rows) - 0.4, -0.85)
         axes.grid(axis="x", color=GRID, linewidth=0.7)
         axes.set_xlabel(unit)
@@ -84,7 +87,7 @@ def curve(name: str, title: str, x: Sequence[float], y: Sequence[float], *, labe
 def lines(name: str, title: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, labels: tuple[str, str]) -> Figure:
     """Several curves named in a legend."""
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, 2.9, top=0.62 if len(series) > 1 else 0.34)
+        canvas, axes = _panel(title, 2.5 if len(series) < 2 else 3.0, top=0.34 if len(series) < 2 else 0.8)
         for colour, (label, (x, y)) in zip(LINES * 3, series.items(), strict=False):
             axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.2, label=label)
         _plain(axes, labels)

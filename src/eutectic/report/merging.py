@@ -14,7 +14,7 @@ from eutectic.analysis.table import Cell, cell_order
 from eutectic.artifacts import SUMMARY, TENSORS, iterate_rows, read_json
 from eutectic.report import figures
 from eutectic.report.accuracy import cell_title
-from eutectic.report.blocks import Block, Card, Cards, Column, Figures, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Card, Cards, Column, Figures, Section, Table, Text, Value, interval
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.rows import TensorGeometry
@@ -34,7 +34,7 @@ def section(view: StudyView, results: Results) -> Section:
 
 
 FOREST_CAPTION = (
-    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. The grey band is what this "
+    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a difference is shown after Holm over all of them; open: not shown. The grey band is what this "
     "comparison could not have seen reliably (80 % power, at the level that is left when all these comparisons are taken together)."
 )
 
@@ -45,11 +45,13 @@ def forests(results: Results) -> list[figures.Figure]:
     panels = []
     for number, cell in enumerate(sorted({(each.part, each.form) for _, each in best}, key=cell_order), 1):
         rows = [
-            figures.Dot(merge, each.difference, each.low, each.high, "merge", each.detectable)
+            figures.Dot(merge, each.difference, each.low, each.high, "merge", each.detectable, each.outcome != "none")
             for merge, each in best
             if (each.part, each.form) == cell
         ]
-        panels.append(figures.dots(f"merge-{number}", cell_title(cell), rows, lines={}, unit="points above the best parent", zero=True))
+        widest = max(max(abs(one.low), abs(one.high), one.detectable) for _, one in best if one.form == cell[1])
+        limits = (-1.05 * widest, 1.05 * widest)
+        panels.append(figures.dots(f"merge-{number}", cell_title(cell), rows, limits=limits, unit="points above the best parent", zero=True))
     return panels
 
 
@@ -65,9 +67,9 @@ def _verdicts(results: Results) -> Cards:
 
 def _comparisons(results: Results) -> Table:
     columns = [
-        Column("merge"), Column("part"), Column("scored by"), Column("against"), Column("which"), Column("items", "count"),
-        Column("groups", "count"), Column("merge, %", "percent"), Column("other, %", "percent"), Column("difference, points", "points"),
-        Column("low", "points"), Column("high", "points"), Column("differ on, %", "percent"), Column("p", "p"), Column("p (Holm)", "p"),
+        Column("merge"), Column("part"), Column("scored by"), Column("against", "address"), Column("which"), Column("items", "count"),
+        Column("groups", "count"), Column("merge, %", "percent"), Column("other, %", "percent"), Column("difference, points [95 %]", "span"),
+        Column("difference", "points"), Column("low", "points"), Column("high", "points"), Column("differ on, %", "percent"), Column("p", "p"), Column("p (Holm)", "p"),
         Column("seen from, points", "percent"), Column("p (McNemar)", "p"), Column("outcome"),
     ]  # fmt: skip
     rows: list[tuple[Value, ...]] = []
@@ -78,16 +80,16 @@ def _comparisons(results: Results) -> Table:
             marks.append(one.outcome)
     caption = "Paired comparisons of every merge, test split. Seen from: the smallest difference shown four times in five at the level the family leaves. " \
         "McNemar ignores groups and families and is given for reference only."  # fmt: skip
-    return Table("merges", caption, columns, rows, marks=marks, folded=True, hidden=frozenset({"p (McNemar)", "groups"}))
+    return Table("merges", caption, columns, rows, marks=marks, folded=True, hidden=frozenset({"p (McNemar)", "groups", "difference", "low", "high"}))
 
 
 def _comparison(merge: str, one: Comparison) -> tuple[Value, ...]:
     head = (merge, one.part, one.form, CONTROL_NAMES.get(one.against, one.against), ", ".join(one.names), one.n, one.clusters, one.accuracy)
     if one.equal:
-        return (*head, one.reference, *[None] * 8, f"equal to {one.equal}")
+        return (*head, one.reference, *[None] * 9, f"equal to {one.equal}")
     words = {"gain": "above", "loss": "below", "none": "not shown"}[one.outcome]
     return (
-        *head, one.reference, one.difference, one.low, one.high, one.discordance, one.p, one.p_adjusted, one.detectable, one.mcnemar, words,
+        *head, one.reference, interval(one.difference, one.low, one.high, sign=True), one.difference, one.low, one.high, one.discordance, one.p, one.p_adjusted, one.detectable, one.mcnemar, words,
     )  # fmt: skip
 
 

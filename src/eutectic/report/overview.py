@@ -54,8 +54,8 @@ def _walk(view: StudyView) -> Iterator[tuple[StepView, int]]:
 
 def _tree(view: StudyView) -> Table:
     columns = [
-        Column("model"), Column("made by"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
-        Column("scoring", "seconds"), Column("talking", "seconds"), Column("state"),
+        Column("model"), Column("made by", "address"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
+        Column("scoring", "seconds"), Column("talking", "seconds"), Column("state", "address"),
     ]  # fmt: skip
     rows: list[tuple[Value, ...]] = []
     depths, marks = [], []
@@ -87,7 +87,7 @@ def _seconds(view: StudyView, address: str, kinds: Sequence[str]) -> float | Non
 
 def _steps(view: StudyView) -> Table:
     columns = [
-        Column("step"), Column("of"), Column("state"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
+        Column("step"), Column("of", "address"), Column("state", "address"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
         Column("finished"), Column("key", "key"),
     ]  # fmt: skip
     rows: list[tuple[Value, ...]] = []

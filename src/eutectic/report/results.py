@@ -45,13 +45,15 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Results:
-    """Scores by model address in the order of the study, their accuracies by cell, baselines, and the synergy summaries."""
+    """Scores by model address in the order of the study, their accuracies by cell, baselines, synergy summaries; `rescored` models have final
+    scores, `shared_groups` counts groups with items in both dev and test."""
 
     scores: Mapping[str, Scores]
     accuracies: Mapping[Cell, Sequence[Accuracy]]
     baselines: Sequence[Baseline]
     synergies: Sequence[Mapping[str, Any]]
     rescored: frozenset[str]
+    shared_groups: int = 0
 
     def accuracy(self, model: str, cell: Cell) -> Accuracy | None:
         """The accuracy of a model in a cell, if it was measured."""
@@ -71,11 +73,18 @@ def collect(view: StudyView) -> Results:
         if kind == "rescore":
             final = set(scores)
     controls = view.controls()
-    order = sorted((step.address for step in view.of("model", "train", "merge") if step.address in scores), key=lambda a: FAMILIES.index(family(view, a, controls)))
-    ordered = {address: scores[address] for address in order} | scores
+    ordered = {address: scores[address] for address in _order(view, controls) if address in scores} | scores
     cells = sorted({cell for each in ordered.values() for cell in each.cells}, key=cell_order)
     accuracies = {cell: cell_accuracies(view, ordered, cell, controls) for cell in cells}
-    return Results(ordered, accuracies, baselines(view), synergies(view), frozenset(final))
+    lines, shared = baselines(view)
+    return Results(ordered, accuracies, lines, synergies(view), frozenset(final), shared)
+
+
+def _order(view: StudyView, controls: Mapping[str, str]) -> list[str]:
+    """Start models, trained models, merges, each with its controls behind it."""
+    models = [step.address for step in view.of("model", "train", "merge") if step.address not in controls]
+    ordered = sorted(models, key=lambda address: FAMILIES.index(family(view, address, controls)))
+    return [each for address in ordered for each in (address, *(control for control, of in controls.items() if of == address))]
 
 
 def family(view: StudyView, address: str, controls: Mapping[str, str]) -> str:
@@ -109,9 +118,9 @@ def same_items(models: Sequence[Scores], cell: Cell) -> list[list[Scores]]:
     return list(batches.values())
 
 
-def baselines(view: StudyView) -> list[Baseline]:
-    """Counted from the items themselves, by benchmark and split."""
-    found = []
+def baselines(view: StudyView) -> tuple[list[Baseline], int]:
+    """Counted from the items themselves, by benchmark and split; and the number of groups with items in both splits of a benchmark."""
+    found, shared = [], 0
     for step in view.of("benchmark"):
         if step.readable is None:
             continue
@@ -119,7 +128,8 @@ def baselines(view: StudyView) -> list[Baseline]:
         for split in ("dev", "test"):
             if kept := [item for item in items if item.split == split]:
                 found.append(baseline(step.address, split, kept))
-    return found
+        shared += len({item.group for item in items if item.split == "dev"} & {item.group for item in items if item.split == "test"})
+    return found, shared
 
 
 def baseline(benchmark: str, split: str, items: Sequence[Item]) -> Baseline:

@@ -10,9 +10,10 @@ import numpy as np
 
 from eutectic.analysis.compare import Comparison, adjust, compare
 from eutectic.analysis.statistics import Interval, paired_difference
+from eutectic.analysis.table import Measure
 from eutectic.artifacts import LEDGER, METRICS, read_json
 from eutectic.report import figures
-from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value, interval, number
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.steps import TrainStep
@@ -25,6 +26,11 @@ MEASURES = {
     "margin": "margin on held-out pairs, nats",
 }
 BASELINES = {"length_only": "taking the longer or shorter answer", "rejected_text_only": "a classifier that reads one answer only"}
+EFFECTS = (
+    "What each stage changed in the benchmarks, test split, against the model it started from: paired, groups kept whole, Holm over this table. "
+    "Seen from: the smallest change that this comparison would show four times in five."
+)
+BROKEN = "Answers in words from which no answer of the asked-for kind could be read, before and after each stage; tested in the same way."
 
 
 def section(view: StudyView, results: Results) -> Section:
@@ -33,12 +39,14 @@ def section(view: StudyView, results: Results) -> Section:
     if not steps:
         return Section("training", "Training")
     panels = [panel for step in steps for panel in _curves(step)]
-    blocks: list[Block] = [Figures(panels, "Training loss a update as it was (thin) and smoothed (bold).")] if panels else []
+    blocks: list[Block] = [Figures(panels, "Training loss of every update as it was (thin) and smoothed (bold).")] if panels else []
     blocks.append(_stages(steps))
     if rows := [row for step in steps for row in held_out(step)]:
         blocks += [_held_out(rows), *_pair_baselines(steps)]
     if effects := stage_effects(view, results):
-        blocks.append(_effects(effects, results))
+        blocks.append(_effects("stage_effects", effects, "accuracy", EFFECTS))
+        if broken := stage_effects(view, results, "format_failure"):
+            blocks.append(_effects("format_failures", broken, "broken", BROKEN))
     return Section("training", "Training", blocks)
 
 
@@ -83,7 +91,7 @@ def _curves(step: StepView) -> list[figures.Figure]:
 
 def _stages(steps: list[StepView]) -> Table:
     columns = [
-        Column("model"), Column("objective"), Column("from"), Column("learning rate", "sci"), Column("epochs", "sci"), Column("batch", "count"),
+        Column("model"), Column("objective"), Column("from", "address"), Column("learning rate", "sci"), Column("epochs", "sci"), Column("batch", "count"),
         Column("updates", "count"), Column("tokens", "count"), Column("learned tokens", "count"), Column("tokens/s", "count"),
         Column("weights unchanged, %", "percent"), Column("adapters"), Column("seed", "count"),
     ]  # fmt: skip
@@ -129,9 +137,12 @@ def _held_out(rows: list[tuple[str, str, float, float, Interval | None]]) -> Tab
         Column("low", "number"), Column("high", "number"), Column("95 % interval of the change"),
     ]  # fmt: skip
     table = [
-        (model, MEASURES[measure], before, after, after - before, change and change.low, change and change.high, f"[{change.low:+.3f}, {change.high:+.3f}]" if change else None)
+        (
+            model, MEASURES[measure], before, after, after - before, change and change.low, change and change.high,
+            f"[{number(change.low, 3, True)}, {number(change.high, 3, True)}]" if change else None,
+        )
         for model, measure, before, after, change in rows
-    ]
+    ]  # fmt: skip
     caption = "Held-out rows (of groups in no training set) before and after each stage. Intervals are of paired answers to the same pairs."
     return Table("held_out", caption, columns, table, hidden=frozenset({"low", "high"}))
 
@@ -146,32 +157,30 @@ def _pair_baselines(steps: list[StepView]) -> list[Text]:
     return [Text(f"What held-out pairs give away without knowledge. {'; '.join(found)}.", "note")] if found else []
 
 
-def stage_effects(view: StudyView, results: Results) -> list[tuple[str, Comparison]]:
+def stage_effects(view: StudyView, results: Results, measure: Measure = "correct") -> list[tuple[str, Comparison]]:
     """Each trained model against the model it was trained from, all cells of all stages as one Holm family."""
     found: list[tuple[str, Comparison]] = []
     for step in view.of("train"):
         start = next(iter(step.parents.get("model", ())), "")
         if step.address in results.scores and start in results.scores:
-            found += [(step.address, each) for each in compare(results.scores[step.address], results.scores[start])]
+            found += [(step.address, each) for each in compare(results.scores[step.address], results.scores[start], measure)]
     adjusted = adjust([each for _, each in found])
     return [(model, each) for (model, _), each in zip(found, adjusted, strict=True)]
 
 
-def _effects(effects: list[tuple[str, Comparison]], results: Results) -> Table:
+def _effects(name: str, effects: list[tuple[str, Comparison]], what: str, caption: str) -> Table:
     columns = [
-        Column("model"), Column("against"), Column("part"), Column("scored by"), Column("items", "count"), Column("accuracy, %", "percent"),
-        Column("before, %", "percent"), Column("change, points", "points"), Column("low", "points"), Column("high", "points"),
-        Column("p", "p"), Column("p (Holm)", "p"), Column("seen from, points", "percent"), Column("broken format, %", "percent"),
-        Column("before, broken, %", "percent"),
+        Column("model"), Column("against", "address"), Column("part"), Column("scored by"), Column("items", "count"), Column("groups", "count"),
+        Column(f"{what} before, %", "percent"), Column("after, %", "percent"), Column("change, points [95 %]", "span"),
+        Column("change", "points"), Column("low", "points"), Column("high", "points"), Column("p", "p"), Column("p (Holm)", "p"),
+        Column("seen from, points", "percent"),
     ]  # fmt: skip
-    rows = []
-    for model, each in effects:
-        cell = (each.part, each.form)
-        now, then = results.accuracy(model, cell), results.accuracy(each.names[0], cell)
-        rows.append((
-            model, each.names[0], *cell, each.n, each.accuracy, each.reference, each.difference, each.low, each.high, each.p, each.p_adjusted,
-            each.detectable, now and now.failures, then and then.failures,
-        ))  # fmt: skip
-    caption = "What each stage changed in the benchmarks, test split, against the model it started from: paired, clusters kept whole; " \
-        "Holm over this table. Seen from: the smallest change this comparison would show four times in five."  # fmt: skip
-    return Table("stage_effects", caption, columns, rows, marks=[each.outcome for _, each in effects])
+    rows: list[tuple[Value, ...]] = [
+        (
+            model, each.names[0], each.part, each.form, each.n, each.clusters, each.reference, each.accuracy,
+            interval(each.difference, each.low, each.high, sign=True), each.difference, each.low, each.high, each.p, each.p_adjusted, each.detectable,
+        )
+        for model, each in effects
+    ]  # fmt: skip
+    marks = [each.outcome if what == "accuracy" else "" for _, each in effects]
+    return Table(name, caption, columns, rows, marks=marks, hidden=frozenset({"change", "low", "high", "groups"}))

@@ -13,8 +13,8 @@ from eutectic.report.view import StepView, StudyView
 
 
 def sentences(view: StudyView, results: Results) -> list[str]:
-    """What was made; what training did to held-out rows; what it did to the benchmarks; what merging bought; how far this reaches."""
-    return [made(view), trained(view), learned(view, results), merged(results), reach(view)]
+    """What merging bought; what training did to the benchmarks; what it did to held-out rows; what was made; how far this reaches."""
+    return [merged(results), learned(view, results), trained(view), made(view), reach(view)]
 
 
 def made(view: StudyView) -> str:
@@ -68,8 +68,20 @@ def learned(view: StudyView, results: Results) -> str:
     ]
     stages = len({model for model, _ in effects})
     if not told:
-        return f"No stage is shown to change a benchmark (Holm over {len(effects)} comparisons of {stages} stages)."
-    return f"Against the model it started from, {'; '.join(told)}; no other change of the {len(effects)} tested is shown."
+        first = f"No stage is shown to change its accuracy on a benchmark (Holm over {len(effects)} comparisons of {_count(stages, 'stage')})"
+    else:
+        first = f"Against the model it started from, {'; '.join(told)}; no other change of the {len(effects)} tested is shown"
+    return f"{first}{broken(view, results)}."
+
+
+def broken(view: StudyView, results: Results) -> str:
+    """Stages shown to change how often the asked-for answer format is broken, as the end of a sentence."""
+    told = [
+        f"{model} ({each.part}) from {100 * each.reference:.0f} to {100 * each.accuracy:.0f} %"
+        for model, each in stage_effects(view, results, "format_failure")
+        if each.outcome in ("gain", "loss")
+    ]
+    return f"; answers that break the asked-for format went, at {', '.join(told)}" if told else ""
 
 
 def merged(results: Results) -> str:

@@ -84,17 +84,18 @@ def _sweep(spec: MergeSpec) -> Iterator[dict[str, float]]:
 
 def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node, ...]], swept: dict[str, float]) -> None:
     """One merge and its controls."""
-    from eutectic.merge import methods
+    from eutectic.merge import canonical, methods
 
-    spec, graph, shape = draft.file.spec.merges[name], draft.graph, (len(parents["models"]), "base" in parents)
+    spec, graph, n_models, has_base = draft.file.spec.merges[name], draft.graph, len(parents["models"]), "base" in parents
     asked = MergeStep(method=spec.method, parameters={**spec.parameters, **swept}, seed=draft.file.spec.seed)
     try:
-        methods.check(asked, *shape)
-        step = methods.canonical(asked, *shape)
-        controls = [(n, s) for n, s in methods.controls(step, *shape) if spec.controls is None or n in spec.controls]
+        methods.check(asked, n_models, has_base)
+        step = canonical.canonical(asked, n_models=n_models, has_base=has_base)
+        controls = canonical.controls(step, n_models=n_models, has_base=has_base)
     except EutecticError as error:
         raise draft.file.locate(error, ("merges", name)) from error
     graph.models[address] = graph.add(Step("merge", address, step, parents, written=spec.keep))
+    controls = [(n, s) for n, s in controls if spec.controls is None or n in spec.controls]
     graph.controls[address] = [(n, addresses.control(address, n)) for n, _ in controls]
     for control, control_step in controls:
         where = addresses.control(address, control)

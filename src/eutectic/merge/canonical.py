@@ -1,0 +1,121 @@
+"""Merges that are equal in formula get one spec, and every merge gets the controls it must beat.
+
+Rules of `canonical`, each an identity of the formulas (not only of some inputs):
+- parameters at their default go, a list or filters of one repeated value become that value, equal per-model values become one;
+- the seed goes unless the method draws random numbers with a density below 1;
+- dare with density 1 everywhere is task arithmetic (or ties: with the sign election, no trimming);
+- task arithmetic, or ties without trimming, of one model is linear with t = lambda x weight (ties and `normalize`: t = lambda);
+- slerp with t = 0 or 1 everywhere is linear with that t: a copy; equal weights with `normalize` are no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eutectic.merge.methods import RANDOM, schema
+from eutectic.merge.schedule import numbers
+from eutectic.specs.steps import MergeStep
+
+UNTRIMMED = {"dare_linear": "task_arithmetic", "dare_ties": "ties"}
+
+
+def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
+    """The one spec that stands for every merge of the same formula; idempotent. The step must have passed `methods.check`."""
+    method, given = step.method, _shared(step.parameters, n_models)
+    if method in UNTRIMMED and _constant(given, "density", 1.0) == 1:
+        method = UNTRIMMED[method]
+        given = {**given, "normalize": given.get("normalize", False)}
+        if method == "task_arithmetic":
+            given.pop("density", None)
+    if has_base and n_models == 1 and (t := _as_linear(method, given)) is not None:
+        method, given = "linear", {"t": t} | {key: given[key] for key in ("out_dtype",) if key in given}
+    if method == "slerp" and given["t"] in (0, 1):
+        method, given = "linear", {key: value for key, value in given.items() if key != "scale"}
+    if method == "linear" and "t" in given:
+        given = {key: value for key, value in given.items() if key in ("t", "out_dtype")}
+    elif method == "linear" and given.get("normalize", True) and "models" not in given and _constant(given, "weight", 1.0) not in (None, 0):
+        given.pop("weight", None)
+    known = schema(method)
+    kept = {name: value for name, value in given.items() if name not in known or value != known[name].default}
+    return MergeStep(method=method, parameters=kept, seed=step.seed if method in RANDOM else 0)
+
+
+def _shared(parameters: Mapping[str, Any], n_models: int) -> dict[str, Any]:
+    """Parameters with settings simplified and per-model values that do not differ moved to the merge."""
+    given = {name: simplify(value) for name, value in parameters.items() if name != "models"}
+    own = [{name: simplify(value) for name, value in mine.items()} for mine in parameters.get("models") or [{}] * n_models]
+    for name in sorted(set(own[0]).intersection(*own[1:])):
+        if all(mine[name] == own[0][name] for mine in own) and not _has_gaps(own[0][name]):
+            given[name] = own[0][name]
+            own = [{key: value for key, value in mine.items() if key != name} for mine in own]
+    return {**given, "models": own} if any(own) else given
+
+
+def simplify(setting: Any) -> Any:
+    """A setting that has the same value at every tensor, as that number; others unchanged. Integers become floats, tuples lists."""
+    if isinstance(setting, bool | str) or setting is None:
+        return setting
+    values = set(numbers(setting))
+    if len(values) == 1 and not _has_gaps(setting):
+        return values.pop()
+    if isinstance(setting, Mapping):
+        return {"filter": setting.get("filter"), "value": simplify(setting["value"])}
+    return [simplify(entry) for entry in setting]
+
+
+def _has_gaps(setting: Any) -> bool:
+    """Whether some tensor may fit no entry."""
+    entries = [setting] if isinstance(setting, Mapping) else setting if isinstance(setting, list | tuple) else []
+    return bool(entries) and all(isinstance(entry, Mapping) and entry.get("filter") not in (None, "*") for entry in entries)
+
+
+def _constant(given: Mapping[str, Any], name: str, default: float) -> float | None:
+    """The one value of a parameter over all tensors and models, or None if it has several."""
+    if any(name in mine for mine in given.get("models", ())):
+        return None
+    value = given.get(name, default)
+    return value if isinstance(value, int | float) else None
+
+
+def _as_linear(method: str, given: Mapping[str, Any]) -> Any:
+    """The t of the linear merge that a delta method of one model is, or None when it is none (or t would be a product of schedules)."""
+    if method not in ("task_arithmetic", "ties") or _constant(given, "density", 1.0) != 1 or "models" in given:
+        return None
+    normalize = given.get("normalize", method == "ties")
+    weight, strength = 1.0 if normalize else given.get("weight", 1.0), given.get("lambda", 1.0)
+    if normalize and _constant(given, "weight", 1.0) in (None, 0):
+        return None
+    if isinstance(weight, float) and isinstance(strength, float):
+        return weight * strength
+    return strength if weight == 1 else weight if strength == 1 and not _has_gaps(weight) else None
+
+
+def controls(step: MergeStep, *, has_base: bool = True, n_models: int = 1) -> list[tuple[str, MergeStep]]:
+    """The controls of a merge by name, canonical; one equal to the merge itself, or to an earlier control, is left out.
+
+    `linear_schedule`: linear with the merge's own t at every tensor. `linear`: one t for all tensors (the merge's where it has a single
+    one, else 0.5), or the plain average of the models where several are merged. A delta method of one model has t = lambda x weight.
+    """
+    own = canonical(step, has_base=has_base, n_models=n_models)
+    extra = {key: own.parameters[key] for key in ("out_dtype",) if key in own.parameters}
+    found: list[tuple[str, MergeStep]] = []
+    for name, parameters in _control_parameters(own, has_base=has_base, n_models=n_models):
+        made = canonical(MergeStep(method="linear", parameters={**parameters, **extra}), has_base=has_base, n_models=n_models)
+        if made != own and made not in [other for _, other in found]:
+            found.append((name, made))
+    return found
+
+
+def _control_parameters(own: MergeStep, *, has_base: bool, n_models: int) -> list[tuple[str, dict[str, Any]]]:
+    if not (has_base and n_models == 1):
+        return [("linear", {})]
+    t = own.parameters.get("t")
+    if t is None:
+        normalize = own.parameters.get("normalize", own.method == "ties")
+        weight = 1.0 if normalize else _constant(own.parameters, "weight", 1.0)
+        strength = _constant(own.parameters, "lambda", 1.0)
+        return [("linear", {"t": 0.5 if weight is None or strength is None else weight * strength})]
+    if isinstance(t, int | float):
+        return [("linear", {"t": t})]
+    return [("linear_schedule", {"t": t}), ("linear", {"t": 0.5})]

@@ -1,0 +1,237 @@
+"""The merge engine: merged tensors one by one, in memory or straight into a folder, on several threads and in constant memory.
+
+Small tensors are made whole by one thread each, large ones in parts by all threads; results come in the order of the base's file.
+A merge may be a parent of another merge without ever being written: its parts are made (and rounded to its output type, as on disk)
+when they are read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from eutectic.artifacts import Artifact, Parents, optional
+from eutectic.context import Context
+from eutectic.errors import InputError, WorkError
+from eutectic.merge.group import CHUNK, Each, Group, Source
+from eutectic.merge.methods import METHODS, Recipe, schema
+from eutectic.merge.methods import check as check_step
+from eutectic.merge.schedule import count_layers, resolve
+from eutectic.merge.sources import Written, check_fit
+from eutectic.models import checkpoint
+from eutectic.specs.steps import MergeStep
+
+LARGE = 1 << 22  # elements: from here on all threads share one tensor
+AHEAD = 1 << 25  # elements that may be under way or wait for the consumer
+Result = TypeVar("Result")
+Sink = Callable[[int, torch.Tensor], None]
+
+
+class Merge:
+    """A merge ready to run: parents opened and checked, every parameter resolved for every tensor. It is a `Source` itself."""
+
+    def __init__(self, spec: MergeStep, parents: Parents, label: str = "the merge") -> None:
+        """Opens headers only; raises `InputError` for parents that do not fit, and for parameters that are wrong or leave a tensor out."""
+        base = optional(parents, "base")
+        check_step(spec, len(parents.get("models", ())), base is not None)
+        self.label, self.spec = label, spec
+        self.base = open_source(base) if base else None
+        self.models = tuple(open_source(model) for model in parents["models"])
+        everyone = [source for source in (self.base, *self.models) if source is not None]
+        check_fit(everyone)
+        self.names, self._first = everyone[0].names, everyone[0]
+        self._recipes: dict[str, Recipe] = {}
+        self._lock = threading.Lock()
+        known, layers = schema(spec.method), count_layers(self.names)
+        self.arguments = {name: resolve(spec.parameters, known, name, layers, len(self.models)) for name in self.names}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a merged tensor."""
+        return self._first.shape(name)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of a merged tensor: `out_dtype`, else the base's (or first model's); tensors of whole numbers keep theirs."""
+        own = self._first.dtype(name)
+        wanted = self.spec.parameters.get("out_dtype")
+        return getattr(torch, wanted) if wanted and own.is_floating_point else own
+
+    def elements(self, name: str) -> int:
+        """Elements of a tensor."""
+        return torch.Size(self.shape(name)).numel()
+
+    @property
+    def layout(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        """Names, types and shapes of the result."""
+        return [(name, self.dtype(name), self.shape(name)) for name in self.names]
+
+    def group(self, name: str, each: Each = map) -> Group:
+        """The tensor of that name of all parents."""
+        return Group(name, self.elements(name), self.base, self.models, self.spec.seed, each)
+
+    def recipe(self, name: str, each: Each = map) -> Recipe:
+        """How the tensor is made, measured once."""
+        with self._lock:
+            known = self._recipes.get(name)
+        if known is None:
+            group = self.group(name, each)
+            known = METHODS[self.spec.method](group, **self.arguments[name]) if self._floating(name) else self._same(group)
+            with self._lock:
+                known = self._recipes.setdefault(name, known)
+        return known
+
+    def _floating(self, name: str) -> bool:
+        return self.elements(name) > 0 and all(source.dtype(name).is_floating_point for source in self.group(name).all)
+
+    def _same(self, group: Group) -> Recipe:
+        """Whole numbers (and empty tensors) are not merged: they must be the same in all parents."""
+        first, *others = group.all
+        for start in group.starts:
+            part = first.raw(group.name, start, group.parts(start).count)
+            if any(not torch.equal(part, other.raw(group.name, start, len(part))) for other in others):
+                raise InputError(f"the tensor {group.name} holds whole numbers that differ between the parents", place="parents")
+        return Recipe("copy", copy=group.index(first))
+
+    def part(self, group: Group, recipe: Recipe, start: int) -> torch.Tensor:
+        """Elements of the result from `start` on, rounded to nearest even into its type."""
+        dtype, parts = self.dtype(group.name), group.parts(start)
+        if recipe.combine is None:
+            source = self.base if recipe.copy == -1 else self.models[recipe.copy or 0]
+            assert source is not None
+            return self._copied(source, group, start).to(dtype)
+        result = recipe.combine(parts).to(dtype)
+        if dtype == torch.float16 and not torch.isfinite(result.sum()) and not torch.isfinite(result).all():
+            raise WorkError(f"the merged tensor {group.name} does not fit into float16", remedy="Set `out_dtype: bfloat16`.")
+        return result
+
+    def _copied(self, source: Source, group: Group, start: int) -> torch.Tensor:
+        part = source.raw(group.name, start, group.parts(start).count)
+        if part.is_floating_point() and not torch.isfinite(part.sum(dtype=torch.float32)):
+            group.refuse_not_finite(source)
+        return part
+
+    def raw(self, name: str, start: int, count: int) -> torch.Tensor:
+        """Elements of the merged tensor; `start` must be that of a part."""
+        result = self.part(self.group(name), self.recipe(name), start)
+        if start % CHUNK or len(result) != count:
+            raise ValueError(f"elements {start}..{start + count} of {name} are not one part")
+        return result
+
+    def make(self, name: str, sink: Sink, each: Each) -> Recipe:
+        """Give all parts of a tensor to `sink(start, part)`."""
+        group, recipe = self.group(name, each), self.recipe(name, each)
+
+        def one(start: int) -> torch.Tensor:
+            sink(start, self.part(group, recipe, start))
+            return NOTHING
+
+        for _ in each(one, group.starts):
+            pass
+        return recipe
+
+
+NOTHING = torch.empty(0)
+
+
+def open_source(parent: Artifact) -> Source:
+    """A parent's tensors: its folder, or, for a merge that was not written, the merge itself."""
+    if parent.folder is not None:
+        return Written(parent.folder, parent.address)
+    if not isinstance(parent.spec, MergeStep):
+        raise InputError(f"{parent.address} has no folder and is no merge", place="parents")
+    return Merge(parent.spec, parent.parents, parent.address)
+
+
+def assets_folder(parents: Parents) -> Artifact:
+    """The written parent that gives config, tokenizer and template: the base, else the first of the models, through unwritten merges."""
+    giver = optional(parents, "base") or parents["models"][0]
+    return giver if giver.folder is not None else assets_folder(giver.parents)
+
+
+def in_order(names: Iterable[str], size: Callable[[str], int], job: Callable[[str, Each], Result], threads: int) -> Iterator[Result]:
+    """`job(name, each)` for all names, results in order: small ones beside each other, large ones alone with all threads to share.
+
+    `each` is `map`, on the pool for large ones. torch's own threads are set to one inside, as ours already use the cores.
+    """
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(max(1, threads), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting: deque[tuple[int, Future[Result]]] = deque()
+        try:
+            for name in names:
+                if size(name) >= LARGE and threads > 1:
+                    made: Future[Result] = Future()
+                    made.set_result(job(name, pool.map))
+                    waiting.append((size(name), made))
+                else:
+                    waiting.append((size(name), pool.submit(job, name, map)))
+                while waiting and sum(elements for elements, _ in waiting) > AHEAD:
+                    yield waiting.popleft()[1].result()
+            while waiting:
+                yield waiting.popleft()[1].result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            torch.set_num_threads(before)
+
+
+def tensors(spec: MergeStep, parents: Parents, context: Context) -> Iterator[tuple[str, torch.Tensor]]:
+    """The merged tensors with their names, in the output type, nothing written; parents may be unwritten merges."""
+    merge = Merge(spec, parents)
+
+    def job(name: str, each: Each) -> tuple[str, torch.Tensor]:
+        result = torch.empty(merge.shape(name), dtype=merge.dtype(name))
+        flat = result.view(-1)
+        merge.make(name, lambda start, part: _fill(flat, start, part), each)
+        return name, result
+
+    yield from in_order(merge.names, merge.elements, job, context.threads)
+
+
+def _fill(flat: torch.Tensor, start: int, part: torch.Tensor) -> None:
+    flat[start : start + len(part)].copy_(part)
+
+
+def check(spec: MergeStep, parents: Parents) -> None:
+    """Raise `InputError` for what can be known before work: the spec, and the headers of those parents that exist."""
+    check_step(spec, len(parents.get("models", ())), optional(parents, "base") is not None)
+    if all(_exists(parent) for found in parents.values() for parent in found):
+        Merge(spec, parents)
+
+
+def _exists(parent: Artifact) -> bool:
+    if parent.folder is not None:
+        return parent.folder.is_dir()
+    return bool(parent.parents) and all(_exists(other) for found in parent.parents.values() for other in found)
+
+
+def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
+    """Write the merged checkpoint into `out`: weights, and everything else byte for byte from the base.
+
+    Returns counts of tensors, parameters and bytes, and how many tensors took which branch.
+    """
+    merge = Merge(spec, parents)
+    giver = assets_folder(parents)
+    checkpoint.copy_assets(giver.path, out)
+    if "out_dtype" in spec.parameters:
+        checkpoint.set_config_dtype(out, getattr(torch, spec.parameters["out_dtype"]))
+    branches: Counter[str] = Counter()
+    with checkpoint.Writer(out, merge.layout) as writer:
+        context.progress.start("merge", writer.total / 1e6, "MB")
+
+        def job(name: str, each: Each) -> tuple[str, str]:
+            return name, merge.make(name, lambda start, part: writer.put(name, part, start), each).branch
+
+        for name, branch in in_order(merge.names, merge.elements, job, context.threads):
+            branches[branch] += 1
+            context.progress.advance(writer.places[name].size / 1e6, branch)
+    return {
+        "tensors": len(merge.names),
+        "parameters": sum(map(merge.elements, merge.names)),
+        "bytes": writer.total,
+        "branches": dict(branches),
+    }
