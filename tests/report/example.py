@@ -59,7 +59,18 @@ class Example:
         self.random = np.random.default_rng(5)
         self.evaluations: dict[str, Artifact] = {}
 
-    def add(self, kind: str, address: str, spec: Spec, parents: dict[str, tuple[str, ...]], *, folder: Path | None = None, seconds: float = 12.0, ledger: dict | None = None, state: str = "done") -> StepView:
+    def add(
+        self,
+        kind: str,
+        address: str,
+        spec: Spec,
+        parents: dict[str, tuple[str, ...]],
+        *,
+        folder: Path | None = None,
+        seconds: float = 12.0,
+        ledger: dict | None = None,
+        state: str = "done",
+    ) -> StepView:
         key = f"{len(self.steps):02d}{abs(hash((kind, address))) % 10**14:014d}".ljust(64, "0")
         record = None
         if folder is not None and kind != "model":
@@ -83,7 +94,15 @@ class Example:
     def data(self) -> None:
         out = self.place("ontology")
         documents = [
-            Document(id=f"d{i}", group=f"g{i % 40}", title=f"term {i}", text="A tissue of collagen fibres in a mineral matrix. " * 6, source=f"/x/{('uberon', 'go-basic', 'chebi')[i % 3]}.obo", held_out=i % 40 < 6, licence="CC BY 4.0")
+            Document(
+                id=f"d{i}",
+                group=f"g{i % 40}",
+                title=f"term {i}",
+                text="A tissue of collagen fibres in a mineral matrix. " * 6,
+                source=f"/x/{('uberon', 'go-basic', 'chebi')[i % 3]}.obo",
+                held_out=i % 40 < 6,
+                licence="CC BY 4.0",
+            )
             for i in range(400)
         ]
         write_rows(out / DOCUMENTS, documents)
@@ -105,9 +124,25 @@ class Example:
         for i in range(self.items if not numeric else 200):
             split = "dev" if i // 4 % 5 == 0 else "test"
             if numeric:
-                yield Item(id=f"{role}-{i}", group=f"e{i}", kind="numeric", split=split, question="What is the density of iron?", value=7.87, unit="g/cm^3")
+                yield Item(
+                    id=f"{role}-{i}",
+                    group=f"e{i}",
+                    kind="numeric",
+                    split=split,
+                    question="What is the density of iron?",
+                    value=7.87,
+                    unit="g/cm^3",
+                )
             else:
-                yield Item(id=f"{role}-{i}", group=f"{role}-g{i // 4}", role=role, split=split, question="What is enamel?", options=("a" * (5 + i % 3), "bbbbb", "cccccc", "ddddddd"), answer=i % 4)
+                yield Item(
+                    id=f"{role}-{i}",
+                    group=f"{role}-g{i // 4}",
+                    role=role,
+                    split=split,
+                    question="What is enamel?",
+                    options=("a" * (5 + i % 3), "bbbbb", "cccccc", "ddddddd"),
+                    answer=i % 4,
+                )
 
     def model(self) -> None:
         out = self.place("instruct")
@@ -125,13 +160,32 @@ class Example:
         out = self.place(address)
         top, floor = (3.9, 2.6) if stage == "cpt" else (2.2, 1.1) if stage == "sft" else (0.69, 0.42)
         rows = [
-            {"update": i, "epoch": i / 90, "tokens": i * 4096, "loss_tokens": i * 4000, "loss": floor + (top - floor) * math.exp(-i / 45) + float(self.random.normal(0, 0.08)), "learning_rate": 1e-4, "seconds": i * 1.7, "grad_norm": 1.0}
+            {
+                "update": i,
+                "epoch": i / 90,
+                "tokens": i * 4096,
+                "loss_tokens": i * 4000,
+                "loss": floor + (top - floor) * math.exp(-i / 45) + float(self.random.normal(0, 0.08)),
+                "learning_rate": 1e-4,
+                "seconds": i * 1.7,
+                "grad_norm": 1.0,
+            }
             for i in range(1, 181)
         ]
         if stage == "cpt":
-            rows += [{"update": i, "tokens": i * 4096, "probe": "ontology", "perplexity": 15 + 32 * math.exp(-i / 30)} for i in range(0, 181, 20)]
+            rows += [
+                {"update": i, "tokens": i * 4096, "probe": "ontology", "perplexity": 15 + 32 * math.exp(-i / 30)} for i in range(0, 181, 20)
+            ]
         (out / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        ledger = {"tokens": 737_280, "loss_tokens": 720_000 if stage == "cpt" else 310_000, "updates": 180, "examples": 2400, "seconds": 310.0, "unchanged_share": 0.004 if stage == "cpt" else 0.31, "held_out": self.held(stage)}
+        ledger = {
+            "tokens": 737_280,
+            "loss_tokens": 720_000 if stage == "cpt" else 310_000,
+            "updates": 180,
+            "examples": 2400,
+            "seconds": 310.0,
+            "unchanged_share": 0.004 if stage == "cpt" else 0.31,
+            "held_out": self.held(stage),
+        }
         write_json(out / LEDGER, ledger)
         self.add("train", address, spec, parents, folder=out, seconds=318.0, ledger={"tokens": ledger["tokens"]})
 
@@ -154,7 +208,18 @@ class Example:
     def geometry(self, address: str, ulps: float) -> None:
         out = self.place(f"geometry-{address}")
         rows = [
-            TensorGeometry(tensor=f"model.layers.{layer}.{module}.weight", layer=layer, module=module.rpartition(".")[2], angle=0.008 + 0.002 * math.sin(layer / 4 + place) + 0.0002 * len(address), norms=(30.0, 30.1), relative_distance=0.011, t=0.5, branch="slerp" if place % 2 else "linear", ulps_from_linear=ulps * (1 + layer) / 30, ulps_mean=0.02)
+            TensorGeometry(
+                tensor=f"model.layers.{layer}.{module}.weight",
+                layer=layer,
+                module=module.rpartition(".")[2],
+                angle=0.008 + 0.002 * math.sin(layer / 4 + place) + 0.0002 * len(address),
+                norms=(30.0, 30.1),
+                relative_distance=0.011,
+                t=0.5,
+                branch="slerp" if place % 2 else "linear",
+                ulps_from_linear=ulps * (1 + layer) / 30,
+                ulps_mean=0.02,
+            )
             for layer in range(30)
             for place, module in enumerate(("self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj"))
         ]
@@ -186,11 +251,35 @@ class Example:
                 if not numeric:
                     likelihoods[item.answer] += 0.75 * (gain - hard) + 0.6
                     choice = int(np.argmax(likelihoods))
-                    yield ItemScore(id=item.id, benchmark=role, group=item.group, role=role, split=item.split, form="likelihood", correct=choice == item.answer, choice=choice, answer=item.answer, log_likelihoods=tuple(float(10 * x) for x in likelihoods), tokens=(10,) * 4, margin=0.7)
+                    yield ItemScore(
+                        id=item.id,
+                        benchmark=role,
+                        group=item.group,
+                        role=role,
+                        split=item.split,
+                        form="likelihood",
+                        correct=choice == item.answer,
+                        choice=choice,
+                        answer=item.answer,
+                        log_likelihoods=tuple(float(10 * x) for x in likelihoods),
+                        tokens=(10,) * 4,
+                        margin=0.7,
+                    )
                 if numeric or i < 150:
                     broken = bool(self.random.random() < (0.05 if trained else 0.35))
                     right = not broken and bool(self.random.random() < (0.03 if numeric else 0.42 + 0.1 * gain))
-                    yield ItemScore(id=item.id, benchmark=role, group=item.group, role="" if numeric else role, split=item.split, form="greedy", correct=right, text="B", parsed="B", format_failure=broken)
+                    yield ItemScore(
+                        id=item.id,
+                        benchmark=role,
+                        group=item.group,
+                        role="" if numeric else role,
+                        split=item.split,
+                        form="greedy",
+                        correct=right,
+                        text="B",
+                        parsed="B",
+                        format_failure=broken,
+                    )
 
     def compare(self, merge: str, parents: tuple[str, ...], controls: dict[str, str]) -> None:
         out = self.place(f"synergy-{merge}")
@@ -207,22 +296,64 @@ class Example:
             "Design a material that combines both ideas. Name its parts and how it is made.",
             "Summarise your design as JSON with the keys name, parts, process and expected_properties.",
         )
-        rows = [Turn(conversation="collagen_leaves", model=address, sample=0, turn=0, role="system", content="You are a materials scientist. Answer briefly and precisely.")]
+        rows = [
+            Turn(
+                conversation="collagen_leaves",
+                model=address,
+                sample=0,
+                turn=0,
+                role="system",
+                content="You are a materials scientist. Answer briefly and precisely.",
+            )
+        ]
         for turn, question in enumerate(questions, 1):
             rows.append(Turn(conversation="collagen_leaves", model=address, sample=0, turn=2 * turn - 1, role="user", content=question))
             text = '{\n  "name": "veined tendon film",\n  "parts": ["collagen", "lignified vein"]\n}' if turn == 3 else words * (1 + turn)
-            rows.append(Turn(conversation="collagen_leaves", model=address, sample=0, turn=2 * turn, role="assistant", content=text, tokens=180 + turn, stop_reason="length" if turn == 2 else "end"))
+            rows.append(
+                Turn(
+                    conversation="collagen_leaves",
+                    model=address,
+                    sample=0,
+                    turn=2 * turn,
+                    role="assistant",
+                    content=text,
+                    tokens=180 + turn,
+                    stop_reason="length" if turn == 2 else "end",
+                )
+            )
         write_rows(out / TURNS, rows)
-        self.add("converse", f"collagen_leaves@{address}", ConverseStep(script={"turns": list(questions)}), {"model": (address,)}, folder=out, seconds=41.0)
+        self.add(
+            "converse",
+            f"collagen_leaves@{address}",
+            ConverseStep(script={"turns": list(questions)}),
+            {"model": (address,)},
+            folder=out,
+            seconds=41.0,
+        )
 
     def prompts(self, address: str, text: str) -> None:
         out = self.place(f"prompts-{address}")
         rows = [
-            ImagePrompt(model=address, concepts=("spider silk", "collagen", "leaf"), style=style, principles="Hierarchy from nanofibre to network; crimp that straightens under load.", prompt=text, short_prompt="Crimped silk network in a leaf lattice, electron micrograph.", names_concepts=True, tokens=140)
+            ImagePrompt(
+                model=address,
+                concepts=("spider silk", "collagen", "leaf"),
+                style=style,
+                principles="Hierarchy from nanofibre to network; crimp that straightens under load.",
+                prompt=text,
+                short_prompt="Crimped silk network in a leaf lattice, electron micrograph.",
+                names_concepts=True,
+                tokens=140,
+            )
             for style in ("microstructure", "city")
         ]
         write_rows(out / PROMPTS, rows)
-        self.add("image_prompts", f"leaf@{address}", ImagePromptsStep(concepts=("spider silk", "collagen", "leaf"), styles=("microstructure", "city")), {"model": (address,)}, folder=out)
+        self.add(
+            "image_prompts",
+            f"leaf@{address}",
+            ImagePromptsStep(concepts=("spider silk", "collagen", "leaf"), styles=("microstructure", "city")),
+            {"model": (address,)},
+            folder=out,
+        )
 
 
 def whole(folder: Path, items: int = 300) -> StudyView:
@@ -256,7 +387,12 @@ def whole(folder: Path, items: int = 300) -> StudyView:
     words = "Collagen carries load along fibrils that are staggered and cross-linked, while leaf veins carry load as a branching network of stiff tubes in a soft sheet. "
     for address in ("instruct", "instruct/cpt-sft-dpo", "paper:instruct/cpt-sft-dpo"):
         made.converse(address, words if address != "instruct" else HOSTILE + words)
-        made.prompts(address, HOSTILE if address == "instruct" else "A macro photograph of a translucent leaf whose veins are crimped silk fibrils, woven with collagen bundles, side light, shallow depth of field.")
+        made.prompts(
+            address,
+            HOSTILE
+            if address == "instruct"
+            else "A macro photograph of a translucent leaf whose veins are crimped silk fibrils, woven with collagen bundles, side light, shallow depth of field.",
+        )
     return made.view()
 
 

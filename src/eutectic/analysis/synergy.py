@@ -29,7 +29,9 @@ CONTROL_NAMES = {"linear_schedule": "linear, same schedule", "linear": "linear, 
 def check(spec: SynergyStep, parents: Parents) -> None:
     """Refuse a comparison without parents, or controls that are not named one by one."""
     if not parents.get("parents"):
-        raise InputError("a merge is compared with its parents, but none of them is evaluated", remedy="Evaluate them on the same benchmarks.")
+        raise InputError(
+            "a merge is compared with its parents, but none of them is evaluated", remedy="Evaluate them on the same benchmarks."
+        )
     if len(spec.controls) != len(parents.get("controls", ())):
         raise InputError(f"{len(spec.controls)} names were given for {len(parents.get('controls', ()))} controls")
 
@@ -57,7 +59,9 @@ def build(spec: SynergyStep, parents: Parents, out: Path, context: Context) -> d
         {
             "merge": merge.name,
             "parents": [each.name for each in sources],
-            "controls": [{"kind": kind, "name": each.name, "equal_to": each.equal_to} for kind, each in zip(spec.controls, controls, strict=True)],
+            "controls": [
+                {"kind": kind, "name": each.name, "equal_to": each.equal_to} for kind, each in zip(spec.controls, controls, strict=True)
+            ],
             "equal_to": merge.equal_to,
             "alpha": ALPHA,
             "family": family,
@@ -103,7 +107,9 @@ def in_cell(
 
 def same(cell: Cell, kind: str, control: Scores, sample: Comparison) -> Comparison:
     """A control that is the merge itself within two output ulps: reported, counted once, not tested."""
-    return Comparison(*cell, kind, (control.name,), sample.n, sample.clusters, sample.accuracy, sample.accuracy, 0, 0, 0, 0, 1, equal=control.equal_to)
+    return Comparison(
+        *cell, kind, (control.name,), sample.n, sample.clusters, sample.accuracy, sample.accuracy, 0, 0, 0, 0, 1, equal=control.equal_to
+    )
 
 
 def ensemble_correct(cell: Cell, sources: Sequence[Scores], table: Aligned) -> Floats:
@@ -160,7 +166,7 @@ def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:
 
 
 def escaped(found: Sequence[Comparison]) -> str:
-    """How small a gain could not have been seen, by form and part: `a gain of less than 4.0 points (acquired) ... could not have been seen`."""
+    """How small a gain could not have been seen, by form and part: `a gain of less than 4.0 points (acquired) by likelihood ...`."""
     forms = []
     for form, words in (("likelihood", "by likelihood"), ("greedy", "in words")):
         if sizes := [f"{points(each.detectable)} points ({each.part})" for each in found if each.form == form]:
@@ -170,7 +176,10 @@ def escaped(found: Sequence[Comparison]) -> str:
 
 def _listed(found: Sequence[Comparison]) -> str:
     """Cells with difference in points and adjusted p: `unseen facts by likelihood (+3.1 points, p = 0.004)`."""
-    return ", ".join(f"{cell_name(each.part, each.form)} ({points(each.difference, sign=True)} points, adjusted p = {each.p_adjusted:.2g})" for each in found)
+    return ", ".join(
+        f"{cell_name(each.part, each.form)} ({points(each.difference, sign=True)} points, adjusted p = {each.p_adjusted:.2g})"
+        for each in found
+    )
 
 
 def across(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Comparison]]:

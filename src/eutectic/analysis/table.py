@@ -41,7 +41,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Aligned:
-    """One cell of several models on the items all of them have: `correct` `[items, models]` of 0/1 (or whichever measure was asked for), `groups` `[items]`."""
+    """One cell of several models on the items all of them have: `groups` `[items]`, `correct` `[items, models]` of 0/1.
+
+    Where another measure was asked for, `correct` holds that one.
+    """
 
     keys: tuple[Key, ...]
     groups: NDArray[np.str_]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,14 +13,15 @@ from eutectic.demo.assets import Assets
 from eutectic.errors import WorkError
 
 # The strict core of biological materials: tissues, their substances and their minerals. Word starts, so `chitin` finds `chitinous`.
-KEYWORDS = (
-    "collagen, silk, keratin, chitin, cuticl, mineral, biomineral, bone, bony, enamel, dentin, cellulos, lignin, lignif, cartilag, shell",
-    "tendon, ligament, feather, antler, tooth, teeth, dental, nacre, aragonit, calcit, apatit, elastin, fibroin, xylem, exoskelet",
-    "endoskelet, spicul, ossif, osteo, chondro, chondral, extracellular matri, proteoglycan, glycosaminoglycan, pectin, cell wall, suberin",
-    "fascia, connective tissue, dermis, dermal, epiderm, byssus, carapace, hair, scale, scute, claw, nail, hoof, horn, wood, vertebra, phalan",
-    "suture, beak, fin ray, skeletal element, skeletal tissue, skin, fibrous, fibril, joint, spine, cranial, mandib, maxilla, femur, tibia",
-    "sternum, bristle, seta, eggshell, egg coat, mucus, wax, cutaneous, integument, periost, trabecul, myofib, sclera, gelatin",
-)
+KEYWORDS = """
+collagen, silk, keratin, chitin, cuticl, mineral, biomineral, bone, bony, enamel, dentin, cellulos, lignin, lignif,
+cartilag, shell, tendon, ligament, feather, antler, tooth, teeth, dental, nacre, aragonit, calcit, apatit, elastin,
+fibroin, xylem, exoskelet, endoskelet, spicul, ossif, osteo, chondro, chondral, extracellular matri, proteoglycan,
+glycosaminoglycan, pectin, cell wall, suberin, fascia, connective tissue, dermis, dermal, epiderm, byssus, carapace,
+hair, scale, scute, claw, nail, hoof, horn, wood, vertebra, phalan, suture, beak, fin ray, skeletal element, skeletal
+tissue, skin, fibrous, fibril, joint, spine, cranial, mandib, maxilla, femur, tibia, sternum, bristle, seta, eggshell,
+egg coat, mucus, wax, cutaneous, integument, periost, trabecul, myofib, sclera, gelatin
+"""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def write(folder: Path, assets: Assets, quick: bool) -> Path:
 def text(model: Path, size: Size) -> str:
     """The study file as text."""
     template = Template(files("eutectic.demo").joinpath("study.template.yaml").read_text(encoding="utf-8"))
-    keywords = "".join(f"      {'[' if i == 0 else ' '}{line}{']' if line == KEYWORDS[-1] else ','}\n" for i, line in enumerate(KEYWORDS))
-    return template.substitute(asdict(size), model=model.as_posix(), keywords=keywords.rstrip("\n"))
+    keywords = textwrap.indent(f"[{KEYWORDS.strip()}]", " " * 6)
+    return template.substitute(asdict(size), model=model.as_posix(), keywords=keywords)
 
 
 def _bring(source: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ not depend on the number of threads.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -186,6 +185,6 @@ def _low_bits(parts: Parts, source: Source, high: int) -> torch.Tensor:
 
 def _border(counts: torch.Tensor, keep: int) -> tuple[int, int]:
     """The bin in which the `keep`-th largest element lies, and which one of that bin it is, counted from above."""
-    above = list(itertools.accumulate(reversed(counts.tolist())))
-    place = next(i for i, count in enumerate(above) if count >= keep)
-    return len(above) - 1 - place, keep - (above[place - 1] if place else 0)
+    above = counts.flip(0).cumsum(0)
+    place = int(torch.searchsorted(above, keep))
+    return len(above) - 1 - place, keep - (int(above[place - 1]) if place else 0)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eutectic.analysis.table import Cell
+from eutectic.analysis.table import PARTS, Cell
 from eutectic.report import figures
-from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Figure, Figures, Section, Table, Text, Value, headed
 from eutectic.report.results import Accuracy, Results
 from eutectic.report.view import StudyView
 
 FORM_WORDS = {"likelihood": "option likelihood", "greedy": "answer in words"}
 PART_WORDS = {"acquired": "acquired facts", "unseen": "unseen facts"}
+ROLES = (
+    "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its whole "
+    "group is in no training set. The two are never pooled. Intervals overlap more often than paired tests do: compare models by the tests "
+    "below, not by these intervals."
+)
 
 
 def cell_title(cell: Cell) -> str:
@@ -27,7 +32,8 @@ def section(view: StudyView, results: Results) -> Section:
     panels = [_panel(number, cell, rows, results) for number, (cell, rows) in enumerate(results.accuracies.items(), 1)]
     caption = (
         "Accuracy on the test split with 95 % intervals (bootstrap over groups of related items). Squares: start models; filled circles: "
-        "trained; diamonds: merges; open circles: controls of the merge above them, those equal to it left out. Dashed: baselines that need no model."
+        "trained; diamonds: merges; open circles: controls of the merge above them, those equal to it left out. Dashed: baselines that "
+        "need no model."
     )
     blocks: list[Block] = [Figures(panels, caption), _table(results)]
     waiting = [name for name in results.scores if name not in results.rescored]
@@ -36,20 +42,15 @@ def section(view: StudyView, results: Results) -> Section:
     missing = [step.address for step in view.of("evaluate") if step.address not in results.scores]
     if missing:
         blocks.append(Text(f"Not scored yet: {', '.join(missing)}.", "warning"))
-    blocks.append(
-        Text(
-            "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its whole "
-            "group is in no training set. The two are never pooled. Intervals overlap more often than paired tests do: compare models by the "
-            "tests below, not by these intervals.",
-            "note",
-        )
-    )
+    blocks.append(Text(ROLES, "note"))
     return Section("accuracy", "Accuracy", blocks)
 
 
-def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) -> figures.Figure:
+def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) -> Figure:
     found = [
-        figures.Dot(_label(each), each.interval.estimate, each.interval.low, each.interval.high, each.family, filled=each.family != "control")
+        figures.Dot(
+            _label(each), each.interval.estimate, each.interval.low, each.interval.high, each.family, filled=each.family != "control"
+        )
         for each in rows
         if not results.scores[each.model].equal_to
     ]
@@ -60,7 +61,14 @@ def _panel(number: int, cell: Cell, rows: Sequence[Accuracy], results: Results) 
             rival = max(each.shortest or 0, each.longest or 0)
             if rival - each.chance > 0.04:  # nearer than that the two labels would stand on each other
                 lines["length"] = rival
-    return figures.dots(f"accuracy-{number}", f"{cell_title(cell)} (n = {rows[0].interval.n:,})", found, lines=lines, limits=_limits(cell[1], results), unit="accuracy, %")
+    return figures.dots(
+        f"accuracy-{number}",
+        f"{cell_title(cell)} (n = {rows[0].interval.n:,})",
+        found,
+        lines=lines,
+        limits=_limits(cell, results),
+        unit="accuracy, %",
+    )
 
 
 def _label(each: Accuracy) -> str:
@@ -68,25 +76,41 @@ def _label(each: Accuracy) -> str:
     return f"+{each.model.rpartition('+')[2]}" if each.family == "control" and "+" in each.model else each.model
 
 
-def _limits(form: str, results: Results) -> tuple[float, float]:
-    """One axis for all panels of a form that have a role, so that they can be read against each other."""
-    shares = [share for cell, rows in results.accuracies.items() if cell[1] == form for each in rows for share in (each.interval.low, each.interval.high)]
-    shares += [each.chance for each in results.baselines if each.chance is not None]
+def _limits(cell: Cell, results: Results) -> tuple[float, float]:
+    """One axis for acquired and unseen in the same form, so that they can be read against each other; what has no role has its own."""
+    beside = [other for other in results.accuracies if other[1] == cell[1] and other[0] in PARTS] if cell[0] in PARTS else [cell]
+    shares = [share for other in beside for each in results.accuracies[other] for share in (each.interval.low, each.interval.high)]
+    shares += [each.chance for each in results.baselines if each.chance is not None and each.part in {other[0] for other in beside}]
     return max(0.0, min(shares) - 0.03), min(1.0, max(shares) + 0.03)
 
 
 def _table(results: Results) -> Table:
-    columns = [
-        Column("model"), Column("kind"), Column("part"), Column("scored by"), Column("items", "count"), Column("groups", "count"),
-        Column("accuracy, %", "percent"), Column("low", "percent"), Column("high", "percent"), Column("broken format, %", "percent"),
-    ]  # fmt: skip
+    columns = headed(
+        "model",
+        "kind",
+        "part",
+        "scored by",
+        "items|count",
+        "groups|count",
+        "accuracy, %|percent",
+        "low|percent",
+        "high|percent",
+        "broken format, %|percent",
+    )
     rows: list[tuple[Value, ...]] = [
         (
-            each.model, each.family, *cell, each.interval.n, each.interval.clusters, each.interval.estimate, each.interval.low,
-            each.interval.high, each.failures,
+            each.model,
+            each.family,
+            *cell,
+            each.interval.n,
+            each.interval.clusters,
+            each.interval.estimate,
+            each.interval.low,
+            each.interval.high,
+            each.failures,
         )
         for cell, found in results.accuracies.items()
         for each in found
-    ]  # fmt: skip
+    ]
     caption = "Accuracy of every model. Broken format: answers in words from which no answer of the asked-for kind could be read."
     return Table("accuracy", caption, columns, rows, folded=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -37,32 +37,26 @@ def interval(estimate: float, low: float, high: float, sign: bool = False) -> st
     return f"{number(100 * estimate, 1, sign)} [{number(100 * low, 1, sign)}, {number(100 * high, 1, sign)}]"
 
 
+FORMS: dict[str, Callable[[float], str]] = {
+    "count": lambda value: f"{value:,.0f}",
+    "percent": lambda value: number(100 * value),
+    "points": lambda value: number(100 * value, sign=True),
+    "seconds": duration,
+    "memory": lambda value: f"{value / 1e9:.2f} GB",
+    "p": probability,
+    "sci": lambda value: f"{value:.2g}",
+    "yes": lambda value: "yes" if value else "no",
+    "number": lambda value: number(value, 0 if isinstance(value, int) else 3 if abs(value) < 10 else 1),
+}
+
+
 def show(value: Value, form: str) -> str:
-    """A table value in the form of its column: text, count, number, percent, points, seconds, memory, p, sci, key, yes."""
+    """A table value in the form of its column, one of `FORMS` for numbers; a `key` is cut to 12 digits."""
     if value is None or value == "":
         return DASH
     if isinstance(value, str):
         return value[:12] if form == "key" else value
-    match form:
-        case "count":
-            return f"{value:,.0f}"
-        case "percent":
-            return number(100 * value, 1)
-        case "points":
-            return number(100 * value, 1, sign=True)
-        case "seconds":
-            return duration(value)
-        case "memory":
-            return f"{value / 1e9:.2f} GB"
-        case "p":
-            return probability(value)
-        case "sci":
-            return f"{value:.2g}"
-        case "yes":
-            return "yes" if value else "no"
-        case "number":
-            return number(value, 0 if isinstance(value, int) else 3 if abs(value) < 10 else 1)
-    return str(value)
+    return FORMS.get(form, str)(value)
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,11 @@ class Column:
     def numeric(self) -> bool:
         """Numbers are set to the right in figures of one width."""
         return self.form not in ("text", "address", "key", "full", "yes")
+
+
+def headed(*titles: str) -> list[Column]:
+    """Columns from `title` or `title|form`."""
+    return [Column(*title.split("|")) for title in titles]
 
 
 @dataclass(frozen=True)

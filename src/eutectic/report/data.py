@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from eutectic.artifacts import DOCUMENTS, DROPPED, HELD_OUT, TRAIN, iterate_rows
-from eutectic.report.blocks import Column, Section, Table, Text
+from eutectic.report.blocks import Section, Table, Text, headed
 from eutectic.report.results import Results
 from eutectic.report.training import ledger
 from eutectic.report.view import StepView, StudyView
@@ -30,31 +30,51 @@ def benchmarks(results: Results) -> Section:
     """Baselines that need no model: a benchmark that the longest option wins measures nothing."""
     if not results.baselines:
         return Section("baselines", "Benchmarks and what beats them without knowledge")
-    columns = [
-        Column("benchmark"), Column("role or part"), Column("split"), Column("kind"), Column("items", "count"), Column("groups", "count"),
-        Column("guessing, %", "percent"), Column("shortest option, %", "percent"), Column("longest option, %", "percent"),
-    ]  # fmt: skip
+    columns = headed(
+        "benchmark",
+        "role or part",
+        "split",
+        "kind",
+        "items|count",
+        "groups|count",
+        "guessing, %|percent",
+        "shortest option, %|percent",
+        "longest option, %|percent",
+    )
     rows = [
         (each.benchmark, each.part, each.split, each.kind, each.items, each.groups, each.chance, each.shortest, each.longest)
         for each in results.baselines
     ]
     note = "Recipes and variants are picked on the dev split only; everything else in this report is the test split."
     caption = "Share of items answered right by guessing, or by always taking the shortest or the longest option."
-    return Section("baselines", "Benchmarks and what beats them without knowledge", [Table("baselines", caption, columns, rows), Text(note, "note"), *_shared(results)])
+    return Section(
+        "baselines",
+        "Benchmarks and what beats them without knowledge",
+        [Table("baselines", caption, columns, rows), Text(note, "note"), *_shared(results)],
+    )
 
 
 def _shared(results: Results) -> list[Text]:
     """Whether dev and test keep to different groups, as counted."""
     if results.shared_groups:
-        return [Text(f"Groups with items in both dev and test: {results.shared_groups}. What was picked on dev may be flattered on test.", "warning")]
+        return [
+            Text(
+                f"Groups with items in both dev and test: {results.shared_groups}. What was picked on dev may be flattered on test.",
+                "warning",
+            )
+        ]
     return [Text("No group (parent class or source document) of a benchmark has items in both dev and test.", "note")]
 
 
 def _corpora(steps: list[StepView]) -> Table:
-    columns = [
-        Column("corpus"), Column("documents", "count"), Column("held out", "count"), Column("groups", "count"), Column("words", "count"),
-        Column("left out", "count"),
-    ]  # fmt: skip
+    columns = headed(
+        "corpus",
+        "documents|count",
+        "held out|count",
+        "groups|count",
+        "words|count",
+        "left out|count",
+    )
     rows = []
     for step in steps:
         assert step.readable is not None
@@ -62,7 +82,9 @@ def _corpora(steps: list[StepView]) -> Table:
         words = sum(len(document.text.split()) for document in documents)
         held = sum(document.held_out for document in documents)
         rows.append((step.address, len(documents), held, len({d.group for d in documents}), words, lines(step.readable / DROPPED)))
-    caption = "Text that was read. Held-out documents are in no training set; what was left out stands with its reason in the corpus folder."
+    caption = (
+        "Text that was read. Held-out documents are in no training set; what was left out stands with its reason in the corpus folder."
+    )
     return Table("corpora", caption, columns, rows)
 
 
@@ -74,20 +96,27 @@ def _sources(steps: list[StepView]) -> Table:
     rows = [(*key, count) for key, count in counts.most_common()]
     shown = rows[:40]
     caption = "Sources and their licences." if len(rows) <= 40 else f"The 40 largest of {len(rows)} sources and their licences."
-    return Table("sources", caption, [Column("corpus"), Column("source"), Column("licence"), Column("documents", "count")], shown)
+    return Table("sources", caption, headed("corpus", "source", "licence", "documents|count"), shown)
 
 
 def _datasets(steps: list[StepView], view: StudyView) -> Table:
-    columns = [
-        Column("dataset"), Column("kind"), Column("training rows", "count"), Column("held-out rows", "count"), Column("trained on by"),
-        Column("tokens read", "count"), Column("tokens learned", "count"),
-    ]  # fmt: skip
+    columns = headed(
+        "dataset",
+        "kind",
+        "training rows|count",
+        "held-out rows|count",
+        "trained on by",
+        "tokens read|count",
+        "tokens learned|count",
+    )
     rows: list[tuple[str | int | None, ...]] = []
     for step in steps:
         assert step.readable is not None
         users = [each for each in view.of("train") if step.address in each.parents.get("dataset", ())]
         kept = (step.address, getattr(step.spec, "kind", ""), lines(step.readable / TRAIN), lines(step.readable / HELD_OUT))
-        rows += [(*kept, each.address, ledger(each).get("tokens"), ledger(each).get("loss_tokens")) for each in users] or [(*kept, None, None, None)]
+        rows += [(*kept, each.address, ledger(each).get("tokens"), ledger(each).get("loss_tokens")) for each in users] or [
+            (*kept, None, None, None)
+        ]
     return Table("datasets", "What each stage was trained on; learned tokens are those that enter the loss.", columns, rows)
 
 

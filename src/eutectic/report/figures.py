@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +23,7 @@ INK, SOFT, GRID = "#1d2328", "#5b6670", "#e4e7ea"
 COLOURS = {"start": "#5b6670", "trained": "#1b6c8c", "merge": "#b4491f", "control": "#a3abb2"}
 MARKERS = {"start": "s", "trained": "o", "merge": "D", "control": "o"}
 LINES = ("#1b6c8c", "#b4491f", "#5f7f2f", "#7a4f9a", "#b38a12", "#3f8f86", "#a23c5b", "#5b6670")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "eutectic", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.5, "text.parse_math": False, "text.color": INK, "axes.labelcolor": SOFT, "axes.edgecolor": "#b9c0c6",
     "axes.linewidth": 0.7, "xtick.color": SOFT, "ytick.color": SOFT, "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.labelsize": 8.5,
@@ -43,15 +44,26 @@ class Dot:
     filled: bool = True
 
 
-def dots(name: str, title: str, rows: Sequence[Dot], *, unit: str, limits: tuple[float, float] | None = None, lines: Mapping[str, float] | None = None, zero: bool = False) -> Figure:
+def dots(
+    name: str,
+    title: str,
+    rows: Sequence[Dot],
+    *,
+    unit: str,
+    limits: tuple[float, float] | None = None,
+    lines: Mapping[str, float] | None = None,
+    zero: bool = False,
+) -> Figure:
     """Estimates with intervals, one row each, shares drawn in points; `lines` are baselines; `zero` is for differences."""
-    height = 0.235 * len(rows) + 0.95
+    height = 0.235 * len(rows) + (1.07 if lines else 0.95)
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, height, left=_room(rows), bottom=0.55)
+        canvas, axes = _panel(title, height, left=_room(rows), bottom=0.55, top=0.46 if lines else 0.34)
         for place, row in enumerate(rows):
             colour = COLOURS[row.family]
             if zero and row.reach is not None:
-                axes.plot([-100 * row.reach, 100 * row.reach], [place, place], color="#edf0f2", linewidth=9, solid_capstyle="butt", zorder=1)
+                axes.plot(
+                    [-100 * row.reach, 100 * row.reach], [place, place], color="#edf0f2", linewidth=9, solid_capstyle="butt", zorder=1
+                )
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour, linewidth=1.5, zorder=3)
             face = colour if row.filled else "white"
             axes.plot(100 * row.estimate, place, MARKERS[row.family], color=colour, markerfacecolor=face, markersize=4.6, zorder=4)
@@ -92,7 +104,14 @@ def lines(name: str, title: str, series: Mapping[str, tuple[Sequence[float], Seq
             axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.2, label=label)
         _plain(axes, labels)
         if len(series) > 1:
-            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(4, len(series)), columnspacing=1.0, handlelength=1.1, borderaxespad=0.1)
+            axes.legend(
+                loc="lower left",
+                bbox_to_anchor=(-0.02, 1.0),
+                ncols=min(4, len(series)),
+                columnspacing=1.0,
+                handlelength=1.1,
+                borderaxespad=0.1,
+            )
         told = "; ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (_, y) in series.items() if len(y))
         return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}: {told}.")
 
@@ -108,7 +127,9 @@ def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: t
         for value, row in rows:
             axes.plot(value, 100 * row.estimate, MARKERS[row.family], color=COLOURS[row.family], markersize=5)
             if row.family != "merge":
-                axes.annotate(row.label, (value, 100 * row.estimate), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT)
+                axes.annotate(
+                    row.label, (value, 100 * row.estimate), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT
+                )
         axes.margins(x=0.12, y=0.22)
         _plain(axes, labels)
         told = "; ".join(f"t = {value:g}: {100 * row.estimate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})" for value, row in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from eutectic.report.blocks import Block, Column, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Section, Table, Text, Value, headed
 from eutectic.report.training import ledger
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.steps import MergeStep, TrainStep
@@ -24,12 +24,12 @@ def section(view: StudyView) -> Section:
     return Section("run", "What was run", blocks)
 
 
-def state(step: StepView) -> str:
-    """State in words, with whether the latest run only used it."""
+def state(view: StudyView, step: StepView) -> str:
+    """State in words, with whether the latest run only used it. An unwritten merge is made where it is needed."""
     if step.kind == "model":
         return "given"
     if step.kind == "merge" and step.folder is None and step.state == "done":
-        return "in memory"
+        return "in memory" if view.measured(step.address) else STATES["todo"]
     return "done, reused" if step.state == "done" and step.reused else STATES[step.state]
 
 
@@ -53,29 +53,41 @@ def _walk(view: StudyView) -> Iterator[tuple[StepView, int]]:
 
 
 def _tree(view: StudyView) -> Table:
-    columns = [
-        Column("model"), Column("made by", "address"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
-        Column("scoring", "seconds"), Column("talking", "seconds"), Column("state", "address"),
-    ]  # fmt: skip
+    columns = headed(
+        "model",
+        "made by|address",
+        "tokens|count",
+        "time|seconds",
+        "peak memory|memory",
+        "scoring|seconds",
+        "talking|seconds",
+        "state|address",
+    )
     rows: list[tuple[Value, ...]] = []
     depths, marks = [], []
     for step, depth in _walk(view):
         record = step.record
         cost = (record.seconds, record.peak_memory or None) if record else (None, None)
         asked = _seconds(view, step.address, MEASURING), _seconds(view, step.address, TALKING)
-        rows.append((step.address, _maker(step), ledger(step).get("tokens"), *cost, *asked, state(step)))
+        rows.append((step.address, _maker(view, step), ledger(step).get("tokens"), *cost, *asked, state(view, step)))
         depths.append(depth)
         marks.append(step.state)
-    caption = "The models and what they cost. A merge stands under the model it merges; controls are left out here and stand in the table below."
+    caption = (
+        "The models and what they cost. A merge stands under the model it merges; controls are left out here and stand in the table below."
+    )
     return Table("models", caption, columns, rows, depths=depths, marks=marks)
 
 
-def _maker(step: StepView) -> str:
+def _maker(view: StudyView, step: StepView) -> str:
+    """How a model was made; a merge stands under one of its models and names the others."""
     if isinstance(step.spec, TrainStep):
         return f"{step.spec.objective} on {', '.join(step.parents.get('dataset', ()))}"
     if isinstance(step.spec, MergeStep):
-        models = [*step.parents.get("base", ()), *step.parents.get("models", ())]
-        return f"{step.spec.method} of {' and '.join(models)}"
+        origin = view.origin(step)
+        others = [
+            each for each in (*step.parents.get("base", ()), *step.parents.get("models", ())) if origin is None or each != origin.address
+        ]
+        return f"{step.spec.method} with {' and '.join(others)}" if others else step.spec.method
     return "start model"
 
 
@@ -86,15 +98,23 @@ def _seconds(view: StudyView, address: str, kinds: Sequence[str]) -> float | Non
 
 
 def _steps(view: StudyView) -> Table:
-    columns = [
-        Column("step"), Column("of", "address"), Column("state", "address"), Column("tokens", "count"), Column("time", "seconds"), Column("peak memory", "memory"),
-        Column("finished"), Column("key", "key"),
-    ]  # fmt: skip
+    columns = headed(
+        "step",
+        "of|address",
+        "state|address",
+        "tokens|count",
+        "time|seconds",
+        "peak memory|memory",
+        "finished",
+        "key|key",
+    )
     rows: list[tuple[Value, ...]] = []
     for step in view.steps:
         record = step.record
         tokens = record.ledger.get("tokens") if record else None
         cost = (record.seconds, record.peak_memory or None, record.finished[:16].replace("T", " ")) if record else (None, None, None)
-        rows.append((step.kind.replace("_", " "), step.address, state(step), tokens, *cost, step.key))
+        rows.append((step.kind.replace("_", " "), step.address, state(view, step), tokens, *cost, step.key))
     done = sum(step.state == "done" for step in view.steps)
-    return Table("steps", f"All {len(rows)} steps, {done} of them done.", columns, rows, folded=True, marks=[step.state for step in view.steps])
+    return Table(
+        "steps", f"All {len(rows)} steps, {done} of them done.", columns, rows, folded=True, marks=[step.state for step in view.steps]
+    )

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import eutectic
-from eutectic.report import accuracy, data, merging, overview, provenance, results, talks, training, verdict
+from eutectic.report import accuracy, data, geometry, merging, overview, provenance, results, talks, training, verdict
 from eutectic.report.blocks import Figures, Section, Table
 from eutectic.report.view import StudyView
 
@@ -27,7 +27,7 @@ def write(view: StudyView, out: Path) -> Path:
         training.section(view, found),
         accuracy.section(view, found),
         merging.section(view, found),
-        merging.geometry(view),
+        geometry.section(view),
         talks.conversations(view),
         talks.image_prompts(view),
         data.benchmarks(found),
@@ -35,12 +35,16 @@ def write(view: StudyView, out: Path) -> Path:
         provenance.section(view),
     ]
     _files(sections, out)
-    page = environment().get_template("page.html").render(
-        view=view,
-        verdict=verdict.sentences(view, found),
-        sections=sections,
-        finished=max((step.record.finished for step in view.steps if step.record), default="")[:10],
-        version=eutectic.__version__,
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            view=view,
+            verdict=verdict.sentences(view, found),
+            sections=sections,
+            finished=max((step.record.finished for step in view.steps if step.record), default="")[:10],
+            version=eutectic.__version__,
+        )
     )
     temporary = out / f".{PAGE}.{os.getpid()}"
     temporary.write_text(page, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from eutectic.artifacts import DOCUMENTS, iterate_rows
-from eutectic.report.blocks import Block, Column, Folded, Section, Table, Text, Value
+from eutectic.report.blocks import Block, Folded, Section, Table, Text, Value, headed
 from eutectic.report.view import StudyView
 from eutectic.specs.rows import Document
 
@@ -22,14 +22,16 @@ def section(view: StudyView) -> Section:
     packages = sorted({(name, version) for record in records for name, version in record.versions.items()})
     rows += packages
     rows += [("licence of the sources", licence) for licence in _licences(view)]
-    facts = Table("provenance", "Versions, machine, seeds and licences.", [Column("what"), Column("value")], rows)
-    keys: list[tuple[Value, ...]] = [(step.address, step.key, step.record.digest if step.record else None) for step in view.of("model", "train", "merge")]
-    columns = [Column("model"), Column("key", "full"), Column("content digest", "full")]
+    facts = Table("provenance", "Versions, machine, seeds and licences.", ["what", "value"], rows)
+    keys: list[tuple[Value, ...]] = [
+        (step.address, step.key, step.record.digest if step.record else None) for step in view.of("model", "train", "merge")
+    ]
+    columns = headed("model", "key|full", "content digest|full")
     identity = Table("keys", "Keys (SHA-256 over what defines a model) and digests (BLAKE3 of its files).", columns, keys, folded=True)
     blocks: list[Block] = [facts, identity, Folded("The study file", view.text)]
     words = (
-        "Every key is made of the step's settings and its parents' keys; the same study file gives the same keys anywhere. Weights are bit-equal for "
-        "equal device kind and thread count. The report is a view of finished steps and can be rebuilt at any time."
+        "Every key is made of the step's settings and its parents' keys; the same study file gives the same keys anywhere. Weights are "
+        "bit-equal for equal device kind and thread count. The report is a view of finished steps and can be rebuilt at any time."
     )
     return Section("provenance", "Provenance", [*blocks, Text(words, "note")])
 

@@ -45,8 +45,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Results:
-    """Scores by model address in the order of the study, their accuracies by cell, baselines, synergy summaries; `rescored` models have final
-    scores, `shared_groups` counts groups with items in both dev and test."""
+    """Scores by model address in the order of the study, accuracies by cell, baselines, synergy summaries.
+
+    `rescored` models have their final scores; `shared_groups` counts groups with items in both dev and test of a benchmark.
+    """
 
     scores: Mapping[str, Scores]
     accuracies: Mapping[Cell, Sequence[Accuracy]]
@@ -104,7 +106,9 @@ def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, c
         for each, interval in zip(batch, mean_intervals(table.correct, table.groups), strict=True):
             rows = each.cells[cell].values()
             failures = float(np.mean([row.format_failure for row in rows])) if cell[1] == "greedy" else None
-            bounded = Interval(interval.estimate, max(0, interval.low), min(1, interval.high), interval.n, interval.clusters, interval.level)
+            bounded = Interval(
+                interval.estimate, max(0, interval.low), min(1, interval.high), interval.n, interval.clusters, interval.level
+            )
             found.append(Accuracy(each.name, family(view, each.name, controls), cell, bounded, failures))
     place = {name: index for index, name in enumerate(scores)}
     return sorted(found, key=lambda one: place[one.model])
@@ -120,15 +124,15 @@ def same_items(models: Sequence[Scores], cell: Cell) -> list[list[Scores]]:
 
 def baselines(view: StudyView) -> tuple[list[Baseline], int]:
     """Counted from the items themselves, by benchmark and split; and the number of groups with items in both splits of a benchmark."""
-    found, shared = [], 0
+    found: list[Baseline] = []
+    shared = 0
     for step in view.of("benchmark"):
         if step.readable is None:
             continue
         items = list(iterate_rows(step.readable / ITEMS, Item))
-        for split in ("dev", "test"):
-            if kept := [item for item in items if item.split == split]:
-                found.append(baseline(step.address, split, kept))
-        shared += len({item.group for item in items if item.split == "dev"} & {item.group for item in items if item.split == "test"})
+        splits = {split: [item for item in items if item.split == split] for split in ("dev", "test")}
+        found += [baseline(step.address, split, kept) for split, kept in splits.items() if kept]
+        shared += len({item.group for item in splits["dev"]} & {item.group for item in splits["test"]})
     return found, shared
 
 

@@ -47,7 +47,9 @@ def _talk(name: str, models: dict[str, list[Turn]]) -> Talk:
     system = next((turn.content for turn in first if turn.role == "system"), "")
     questions = [turn.content for turn in first if turn.role == "user"]
     answers = {model: [turn for turn in turns if turn.role == "assistant"] for model, turns in models.items()}
-    exchanges = [Exchange(question, [_reply(model, given, index) for model, given in answers.items()]) for index, question in enumerate(questions)]
+    exchanges = [
+        Exchange(question, [_reply(model, given, index) for model, given in answers.items()]) for index, question in enumerate(questions)
+    ]
     return Talk(name.replace("_", " "), system, exchanges)
 
 

@@ -13,7 +13,7 @@ from eutectic.analysis.statistics import Interval, paired_difference
 from eutectic.analysis.table import Measure
 from eutectic.artifacts import LEDGER, METRICS, read_json
 from eutectic.report import figures
-from eutectic.report.blocks import Block, Column, Figures, Section, Table, Text, Value, interval, number
+from eutectic.report.blocks import Block, Figure, Figures, Section, Table, Text, Value, headed, interval, number
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.steps import TrainStep
@@ -27,8 +27,8 @@ MEASURES = {
 }
 BASELINES = {"length_only": "taking the longer or shorter answer", "rejected_text_only": "a classifier that reads one answer only"}
 EFFECTS = (
-    "What each stage changed in the benchmarks, test split, against the model it started from: paired, groups kept whole, Holm over this table. "
-    "Seen from: the smallest change that this comparison would show four times in five."
+    "What each stage changed in the benchmarks, test split, against the model it started from: paired, groups kept whole, Holm over this "
+    "table. Seen from: the smallest change that this comparison would show four times in five."
 )
 BROKEN = "Answers in words from which no answer of the asked-for kind could be read, before and after each stage; tested in the same way."
 
@@ -71,11 +71,11 @@ def metrics(step: StepView) -> list[dict[str, Any]]:
     return found
 
 
-def _curves(step: StepView) -> list[figures.Figure]:
+def _curves(step: StepView) -> list[Figure]:
     """Loss panel of a stage, and one of its perplexity probes if it has any."""
     rows, name = metrics(step), f"loss-{step.key[:8]}"
     losses = [(row["update"], row["loss"]) for row in rows if row.get("loss") is not None]
-    panels = []
+    panels: list[Figure] = []
     if len(losses) > 1:
         panels.append(figures.curve(name, step.address, *zip(*losses, strict=True), labels=("update", "loss, nats")))
     probes: dict[str, tuple[list[float], list[float]]] = {}
@@ -85,27 +85,51 @@ def _curves(step: StepView) -> list[figures.Figure]:
             x.append(row["tokens"] / 1000)
             y.append(row["perplexity"])
     if any(len(x) > 1 for x, _ in probes.values()):
-        panels.append(figures.lines(f"probe-{step.key[:8]}", f"{step.address}, held-out text", probes, labels=("thousand tokens", "perplexity")))
+        panels.append(
+            figures.lines(f"probe-{step.key[:8]}", f"{step.address}, held-out text", probes, labels=("thousand tokens", "perplexity"))
+        )
     return panels
 
 
 def _stages(steps: list[StepView]) -> Table:
-    columns = [
-        Column("model"), Column("objective"), Column("from", "address"), Column("learning rate", "sci"), Column("epochs", "sci"), Column("batch", "count"),
-        Column("updates", "count"), Column("tokens", "count"), Column("learned tokens", "count"), Column("tokens/s", "count"),
-        Column("weights unchanged, %", "percent"), Column("adapters"), Column("seed", "count"),
-    ]  # fmt: skip
+    columns = headed(
+        "model",
+        "objective",
+        "from|address",
+        "learning rate|sci",
+        "epochs|sci",
+        "batch|count",
+        "updates|count",
+        "tokens|count",
+        "learned tokens|count",
+        "tokens/s|count",
+        "weights unchanged, %|percent",
+        "adapters",
+        "seed|count",
+    )
     rows: list[tuple[Value, ...]] = []
     for step in steps:
         numbers, spec = ledger(step), step.spec
         assert isinstance(spec, TrainStep)
         seconds = numbers.get("seconds") or (step.record.seconds if step.record else 0)
         rate = numbers.get("tokens", 0) / seconds if seconds else None
-        rows.append((
-            step.address, spec.objective, ", ".join(step.parents.get("model", ())), spec.learning_rate, spec.epochs, spec.batch,
-            numbers.get("updates"), numbers.get("tokens"), numbers.get("loss_tokens"), rate, numbers.get("unchanged_share"),
-            f"LoRA, rank {spec.lora.rank}" if spec.lora else "none", spec.seed,
-        ))  # fmt: skip
+        rows.append(
+            (
+                step.address,
+                spec.objective,
+                ", ".join(step.parents.get("model", ())),
+                spec.learning_rate,
+                spec.epochs,
+                spec.batch,
+                numbers.get("updates"),
+                numbers.get("tokens"),
+                numbers.get("loss_tokens"),
+                rate,
+                numbers.get("unchanged_share"),
+                f"LoRA, rank {spec.lora.rank}" if spec.lora else "none",
+                spec.seed,
+            )
+        )
     caption = "The stages. Weights unchanged: share of weights that are the same after rounding to the published precision."
     return Table("stages", caption, columns, rows, hidden=frozenset({"seed"}))
 
@@ -132,17 +156,29 @@ def pair_change(numbers: Mapping[str, Any]) -> Interval | None:
 
 
 def _held_out(rows: list[tuple[str, str, float, float, Interval | None]]) -> Table:
-    columns = [
-        Column("model"), Column("measure"), Column("before", "number"), Column("after", "number"), Column("change", "number"),
-        Column("low", "number"), Column("high", "number"), Column("95 % interval of the change"),
-    ]  # fmt: skip
-    table = [
+    columns = headed(
+        "model",
+        "measure",
+        "before|number",
+        "after|number",
+        "change|number",
+        "low|number",
+        "high|number",
+        "95 % interval of the change",
+    )
+    table: list[tuple[Value, ...]] = [
         (
-            model, MEASURES[measure], before, after, after - before, change and change.low, change and change.high,
+            model,
+            MEASURES[measure],
+            before,
+            after,
+            after - before,
+            change.low if change else None,
+            change.high if change else None,
             f"[{number(change.low, 3, True)}, {number(change.high, 3, True)}]" if change else None,
         )
         for model, measure, before, after, change in rows
-    ]  # fmt: skip
+    ]
     caption = "Held-out rows (of groups in no training set) before and after each stage. Intervals are of paired answers to the same pairs."
     return Table("held_out", caption, columns, table, hidden=frozenset({"low", "high"}))
 
@@ -169,18 +205,42 @@ def stage_effects(view: StudyView, results: Results, measure: Measure = "correct
 
 
 def _effects(name: str, effects: list[tuple[str, Comparison]], what: str, caption: str) -> Table:
-    columns = [
-        Column("model"), Column("against", "address"), Column("part"), Column("scored by"), Column("items", "count"), Column("groups", "count"),
-        Column(f"{what} before, %", "percent"), Column("after, %", "percent"), Column("change, points [95 %]", "span"),
-        Column("change", "points"), Column("low", "points"), Column("high", "points"), Column("p", "p"), Column("p (Holm)", "p"),
-        Column("seen from, points", "percent"),
-    ]  # fmt: skip
+    columns = headed(
+        "model",
+        "against|address",
+        "part",
+        "scored by",
+        "items|count",
+        "groups|count",
+        f"{what} before, %|percent",
+        "after, %|percent",
+        "change, points [95 %]|span",
+        "change|points",
+        "low|points",
+        "high|points",
+        "p|p",
+        "p (Holm)|p",
+        "seen from, points|percent",
+    )
     rows: list[tuple[Value, ...]] = [
         (
-            model, each.names[0], each.part, each.form, each.n, each.clusters, each.reference, each.accuracy,
-            interval(each.difference, each.low, each.high, sign=True), each.difference, each.low, each.high, each.p, each.p_adjusted, each.detectable,
+            model,
+            each.names[0],
+            each.part,
+            each.form,
+            each.n,
+            each.clusters,
+            each.reference,
+            each.accuracy,
+            interval(each.difference, each.low, each.high, sign=True),
+            each.difference,
+            each.low,
+            each.high,
+            each.p,
+            each.p_adjusted,
+            each.detectable,
         )
         for model, each in effects
-    ]  # fmt: skip
+    ]
     marks = [each.outcome if what == "accuracy" else "" for _, each in effects]
     return Table(name, caption, columns, rows, marks=marks, hidden=frozenset({"change", "low", "high", "groups"}))

@@ -23,11 +23,12 @@ def made(view: StudyView) -> str:
     stale = sum(step.state == "stale" for step in view.steps)
     models = [step for step in view.of("train") if step.readable is not None]
     controls = view.controls()
-    merges = sum(step.state == "done" and step.address not in controls for step in view.of("merge"))
+    merges = sum(step.address not in controls and (step.folder is not None or view.measured(step.address)) for step in view.of("merge"))
     tokens = sum(int(ledger(step).get("tokens") or 0) for step in models)
     spent = sum(step.record.seconds for step in view.steps if step.record)
     state = f"{done} of {len(view.steps)} steps are done" + (f" and {stale} are stale" if stale else "")
-    return f"{state}: {_count(len(models), 'model')} trained on {tokens:,} tokens in all, {_count(merges, 'merge')}, {duration(spent)} of work."
+    what = f"{_count(len(models), 'model')} trained on {tokens:,} tokens in all, {_count(merges, 'merge')}"
+    return f"{state}: {what}, {duration(spent)} of work."
 
 
 def trained(view: StudyView) -> str:
@@ -68,7 +69,9 @@ def learned(view: StudyView, results: Results) -> str:
     ]
     stages = len({model for model, _ in effects})
     if not told:
-        first = f"No stage is shown to change its accuracy on a benchmark (Holm over {len(effects)} comparisons of {_count(stages, 'stage')})"
+        first = (
+            f"No stage is shown to change its accuracy on a benchmark (Holm over {len(effects)} comparisons of {_count(stages, 'stage')})"
+        )
     else:
         first = f"Against the model it started from, {'; '.join(told)}; no other change of the {len(effects)} tested is shown"
     return f"{first}{broken(view, results)}."
@@ -92,12 +95,18 @@ def merged(results: Results) -> str:
     merges = len({name for name, _ in family})
     gains = [(name, each) for name, each in family if each.outcome == "gain"]
     losses = len({name for name, each in family if each.outcome == "loss"})
-    whom = f"over {len(family)} comparisons of {_count(merges, 'merge')}"
+    whom = f"over {len(family)} comparisons"
     below = f"; {losses} of them {'is' if losses == 1 else 'are'} below the best parent somewhere" if losses else ""
     if not gains:
-        return f"No merge is shown to beat its best parent (Holm {whom}); {_unseen([each for _, each in family])}{below}."
-    told = "; ".join(f"{name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})" for name, each in gains)
-    return f"Beyond every one of its parents (Holm {whom}): {told}; no other gain is shown{below}."
+        return f"None of {_count(merges, 'merge')} is shown to beat its best parent (Holm {whom}); {_unseen([each for _, each in family])}{below}."
+    told = "; ".join(
+        f"{name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})"
+        for name, each in gains
+    )
+    winners = len({name for name, _ in gains})
+    beat = "is shown to beat every one of its parents" if winners == 1 else "are shown to beat every one of their parents"
+    first = f"{winners} of {_count(merges, 'merge')} {beat}"
+    return f"{first} (Holm {whom}): {told}; no other gain is shown{below}."
 
 
 def _unseen(family: Sequence[Comparison]) -> str:
@@ -114,8 +123,13 @@ def reach(view: StudyView) -> str:
     """What the intervals cover. A sentence about a strategy would need several training seeds."""
     seeds = {getattr(step.spec, "seed", view.seed) for step in view.of("train")}
     if len(seeds) > 1:
-        return f"Chains were trained with {len(seeds)} seeds; intervals here cover items only, so every sentence is about these checkpoints."
-    return "All of this is about these checkpoints: one training seed, intervals over items and not over training runs, so nothing is said of a strategy."
+        return (
+            f"Chains were trained with {len(seeds)} seeds; intervals here cover items only, so every sentence is about these checkpoints."
+        )
+    return (
+        "All of this is about these checkpoints: one training seed, intervals over items and not over training runs, "
+        "so nothing is said of a strategy."
+    )
 
 
 def _count(number: int, noun: str) -> str:

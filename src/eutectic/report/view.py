@@ -58,6 +58,10 @@ class StudyView:
         """The step that makes the model of an address."""
         return self.find(address, *MODELS)
 
+    def measured(self, address: str) -> bool:
+        """Whether a model was evaluated."""
+        return any(step.address == address and step.state == "done" for step in self.of("evaluate", "rescore"))
+
     def controls(self) -> dict[str, str]:
         """Address of every control -> the merge it controls. A merge that is compared with its own parents is none."""
         merges = {address for step in self.of("synergy") for address in step.parents.get("merge", ())}

@@ -1,0 +1,153 @@
+"""What a merge did, tensor by tensor: how far apart the parents were, which branch ran, how far the result is from a plain linear merge.
+
+SLERP of near siblings is linear interpolation up to the factor 1/cos(w/2); these rows say whether a merge was anything else.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eutectic.artifacts import SUMMARY, TENSORS, Parents, one, write_json, write_rows
+from eutectic.context import Context
+from eutectic.errors import InputError
+from eutectic.merge.canonical import controls
+from eutectic.merge.group import Each, Group, Parts, Source
+from eutectic.merge.methods import Recipe
+from eutectic.merge.schedule import layer_of
+from eutectic.merge.stream import Merge, in_order
+from eutectic.specs.rows import TensorGeometry
+from eutectic.specs.steps import GeometryStep, MergeStep
+
+EQUAL_ULPS = 2.0  # output ulps within which two merges count as one (design.md)
+DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}  # binary digits of the significand, the hidden one included
+SMALLEST = {torch.float32: -149, torch.bfloat16: -133, torch.float16: -24}  # exponent of the smallest subnormal
+
+
+def check(spec: GeometryStep, parents: Parents) -> None:
+    """Raise `InputError` unless the parent is a merge."""
+    if not isinstance(one(parents, "merge").spec, MergeStep):
+        raise InputError(f"{one(parents, 'merge').address} is no merge", place="geometry", remedy="Give the address of a merge.")
+
+
+def build(spec: GeometryStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
+    """Write `tensors.jsonl` and `summary.json` for a merge, written or not; the merge is made again from its parents.
+
+    "Linear" is the first control of the merge (see `canonical.controls`): the same t at every tensor where the method has a t.
+    """
+    check(spec, parents)
+    parent = one(parents, "merge")
+    assert isinstance(parent.spec, MergeStep)
+    merge = Merge(parent.spec, parent.parents, parent.address)
+    context.progress.start("geometry", sum(map(merge.elements, merge.names)) / 1e6, "M parameters")
+    rows = []
+    for row in measure(merge, parent.parents, context):
+        rows.append(row)
+        context.progress.advance(merge.elements(row.tensor) / 1e6, row.branch)
+    write_rows(out / TENSORS, rows)
+    sizes = [merge.elements(row.tensor) for row in rows]
+    write_json(out / SUMMARY, summarise(rows, sizes))
+    return {"tensors": len(rows), "parameters": sum(sizes)}
+
+
+def measure(merge: Merge, parents: Parents, context: Context) -> Iterator[TensorGeometry]:
+    """One row a tensor, in the order of the checkpoint."""
+    found = controls(merge.spec, has_base=merge.base is not None, n_models=len(merge.models))
+    plain = Merge(found[0][1], parents) if found else merge  # no control is left: the merge is linear itself
+
+    def job(name: str, each: Each) -> TensorGeometry:
+        return _row(merge, plain, merge.group(name, each), each)
+
+    yield from in_order(merge.names, merge.elements, job, context.threads)
+
+
+def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry:
+    name, sources = group.name, group.all
+    recipe, line = merge.recipe(name, each), plain.recipe(name, each)
+    products = group.total(lambda parts: _gram(parts, sources)) if group.elements else torch.zeros(len(sources), len(sources))
+    angle, distance = pair_geometry(products)
+    ulps, total = _from_linear(merge, plain, group, (recipe, line), each)
+    t = merge.arguments[name].get("t")
+    return TensorGeometry(
+        tensor=name,
+        layer=layer_of(name),
+        module=module_of(name),
+        angle=angle,
+        norms=tuple(math.sqrt(value) for value in products.diagonal().tolist()),
+        relative_distance=distance,
+        t=t,
+        branch=recipe.branch,
+        ulps_from_linear=ulps,
+        ulps_mean=total / max(1, group.elements),
+    )
+
+
+def _gram(parts: Parts, sources: Sequence[Source]) -> torch.Tensor:
+    """Dot products `[parents, parents]` of one part, in fp64."""
+    stacked = torch.stack([parts.of(source).double() for source in sources])
+    return stacked @ stacked.T
+
+
+def pair_geometry(products: torch.Tensor) -> tuple[float, float]:
+    """Angle (radians) between the first two parents and |a - b| / |a| from the dot products; 0 where there is only one or a norm is 0."""
+    if len(products) < 2:
+        return 0.0, 0.0
+    aa, ab, bb = (float(products[i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+    if aa == 0 or bb == 0:
+        return 0.0, 0.0 if aa == bb else 1.0
+    return math.acos(max(-1.0, min(1.0, ab / math.sqrt(aa * bb)))), math.sqrt(max(0.0, aa - 2 * ab + bb) / aa)
+
+
+def _from_linear(merge: Merge, plain: Merge, group: Group, recipes: tuple[Recipe, Recipe], each: Each) -> tuple[float, float]:
+    """Largest and summed distance of the merge from the plain one, in ulps of the output type."""
+    if merge is plain or recipes[0] == recipes[1] or not merge.dtype(group.name).is_floating_point:
+        return 0.0, 0.0
+
+    def one_part(start: int) -> torch.Tensor:
+        distance = ulps_between(merge.part(group, recipes[0], start), plain.part(group, recipes[1], start))
+        return torch.stack([distance.max().double(), distance.sum(dtype=torch.float64)])
+
+    largest, total = 0.0, 0.0
+    for value in each(one_part, group.starts):
+        largest, total = max(largest, float(value[0])), total + float(value[1])
+    return largest, total
+
+
+def ulps_between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """|a - b| in units in the last place of their common type, taken at the larger of the two magnitudes; fp32, same shape."""
+    digits, smallest = DIGITS[a.dtype], SMALLEST[a.dtype]
+    a, b = a.float(), b.float()
+    _, exponent = torch.maximum(a.abs(), b.abs()).frexp()
+    return (a - b).abs_().ldexp_(-(exponent - digits).clamp_(min=smallest))
+
+
+def module_of(tensor: str) -> str:
+    """The name of a tensor without model prefix, layer number and `weight`: `model.layers.3.mlp.up_proj.weight` -> `mlp.up_proj`."""
+    parts = tensor.split(".")
+    layer = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    inner = parts[layer + 1 :] if layer is not None else [part for part in parts if part not in ("model", "transformer")]
+    return ".".join(part for part in inner if part != "weight") or tensor
+
+
+def summarise(rows: Sequence[TensorGeometry], sizes: Sequence[int]) -> dict[str, Any]:
+    """Figures of a whole merge. `linear_share` is the share of parameters in tensors within `EQUAL_ULPS` of plain linear."""
+    parameters = max(1, sum(sizes))
+    branches: dict[str, int] = {}
+    for row in rows:
+        branches[row.branch] = branches.get(row.branch, 0) + 1
+    return {
+        "max_ulps_from_linear": max((row.ulps_from_linear for row in rows), default=0.0),
+        "mean_ulps_from_linear": sum(row.ulps_mean * size for row, size in zip(rows, sizes, strict=True)) / parameters,
+        "tensors": len(rows),
+        "parameters": sum(sizes),
+        "linear_share": sum(size for row, size in zip(rows, sizes, strict=True) if row.ulps_from_linear <= EQUAL_ULPS) / parameters,
+        "angle_median": statistics.median(row.angle for row in rows) if rows else 0.0,
+        "angle_max": max((row.angle for row in rows), default=0.0),
+        "relative_distance_median": statistics.median(row.relative_distance for row in rows) if rows else 0.0,
+        "branches": branches,
+    }

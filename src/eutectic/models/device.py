@@ -1,0 +1,25 @@
+"""The one place that knows devices: which there is, how many threads it gets, which dtype it computes in."""
+
+from __future__ import annotations
+
+import torch
+
+from eutectic.context import Context
+from eutectic.errors import InputError
+
+
+def choose(asked: str) -> str:
+    """torch's name of a device; `auto` is CUDA, else MPS, else CPU. Raises `InputError` for one that is not here."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return next(name for name, here in present.items() if here)
+    if not present.get(asked.partition(":")[0], False):
+        here = ", ".join(name for name, found in present.items() if found)
+        raise InputError(f"the device {asked!r} is not on this machine", place="--device", remedy=f"There is: {here}.")
+    return asked
+
+
+def prepare(context: Context) -> torch.device:
+    """Set the threads of this process and return the device. Every step calls it: a reused worker keeps its thread pool."""
+    torch.set_num_threads(context.threads)
+    return torch.device(context.device)

@@ -1,0 +1,65 @@
+"""Loading and publishing models as plain Hugging Face folders, and swapping new tensors into a live one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from eutectic.errors import InputError
+from eutectic.models.checkpoint import copy_assets, open_checkpoint, set_config_dtype, write
+
+
+def load(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The model of a folder in `dtype`, in evaluation mode. Raises `InputError` for missing or damaged files."""
+    if not (folder / "config.json").is_file():
+        raise InputError("has no config.json", file=folder, remedy="Give the folder of a Hugging Face model.")
+    open_checkpoint(folder)  # a truncated or lying file is told in our words before anything reads it
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"cannot be loaded as a causal language model ({error})", file=folder, remedy="Check config.json and weights.") from error
+    return model.to(device).eval()
+
+
+def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder. Raises `InputError` when there is none."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise InputError("has no tokenizer (tokenizer.json)", file=folder, remedy="Copy the model's tokenizer files into that folder.")
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"its tokenizer cannot be loaded ({error})", file=folder, remedy="Check tokenizer.json.") from error
+
+
+def publish(state: Mapping[str, torch.Tensor], start: Path, out: Path) -> None:
+    """Write tensors as bf16 or as they are, and every other file of the model byte for byte as in `start`.
+
+    transformers' own saving would rewrite the config and lose top-level `rope_theta` for older readers.
+    """
+    copy_assets(start, out)
+    write(out, state.items(), dtype=None)
+    set_config_dtype(out, next(iter(state.values())).dtype)
+
+
+def checkpoint_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Parameters by the names they have on disk; a tied head is stored once, under the embedding's name."""
+    seen: dict[int, str] = {}
+    state: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=True):
+        if parameter.data_ptr() not in seen:
+            seen[parameter.data_ptr()] = name
+            state[name] = parameter.detach()
+    return state
+
+
+def swap(model: PreTrainedModel, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Copy tensors by checkpoint name into a live model, in place. Raises `InputError` for a name or shape the model does not have."""
+    live = dict(model.named_parameters(remove_duplicate=False))
+    with torch.no_grad():
+        for name, tensor in tensors:
+            if name not in live or live[name].shape != tensor.shape:
+                raise InputError(f"the tensor {name} {tuple(tensor.shape)} does not fit the model", remedy="Merge models of one architecture.")
+            live[name].copy_(tensor)
