@@ -198,7 +198,7 @@ def test_datasets_mix_into_datasets(tmp_path, materials):
     train, held_out, _ = build(tmp_path / "two", {"sources": (one,)}, kind="instruction")
     assert len(train) == 10
     assert held_out
-    with pytest.raises(InputError, match="is a instruction dataset"):
+    with pytest.raises(InputError, match="one holds instruction rows"):
         datasets.check(DatasetStep(kind="text"), {"sources": (one,)})
 
 

@@ -56,7 +56,7 @@ def check(spec: DatasetStep, parents: Parents) -> None:
             formats.read_file(source.folder, spec.kind)
         kind = getattr(source.spec, "kind", spec.kind)
         if source.kind == "dataset" and kind != spec.kind:
-            raise InputError(f"{source.address} is a {kind} dataset", place="mix", remedy=f"Mix {spec.kind} datasets only.")
+            raise InputError(f"{source.address} holds {kind} rows", place="mix", remedy=f"Mix {spec.kind} datasets only.")
     if sum(part.share or 0.0 for part in spec.mix) >= 1:
         raise InputError("the shares of this mix sum to one or more", place="mix", remedy="Leave room for sources measured in passes.")
 

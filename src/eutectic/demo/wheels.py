@@ -12,6 +12,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from eutectic.context import Context
 from eutectic.errors import WorkError
 
 TRIES = 4
+PAUSE = 0.5  # seconds, growing with every try in vain
 CHUNK = 1 << 18
 SECONDS = 60.0
 
@@ -88,32 +90,36 @@ def _unreachable(wheel: Wheel, said: str) -> WorkError:
 
 
 def download(url: str, partial: Path, size: int, context: Context) -> None:
-    """Stream `url` into `partial`, going on from the bytes that are there; a broken connection is tried again."""
-    for attempt in range(TRIES):
+    """Stream `url` into `partial`, going on from the bytes that are there; a connection that breaks is opened again.
+
+    Raises `WorkError` when `TRIES` connections in a row brought nothing.
+    """
+    idle = 0
+    said = "the server sent nothing"
+    while (begun := _length(partial)) < size:
         try:
-            _stream(url, partial, size, context)
+            _stream(url, partial, context)
         except httpx.HTTPError as error:
-            if attempt + 1 == TRIES:
-                raise WorkError(
-                    f"the download of {url} broke off ({type(error).__name__}: {error})",
-                    remedy=f"Start again when the network is back; it goes on after {_length(partial) / 1e6:.0f} MB.",
-                ) from error
-        if _length(partial) >= size:
-            return
+            said = f"{type(error).__name__}: {error}"
+        idle = 0 if _length(partial) > begun else idle + 1
+        if idle == TRIES:
+            raise WorkError(
+                f"the download of {url} broke off ({said})",
+                remedy=f"Start again when the network is back; it goes on after {begun / 1e6:.1f} MB.",
+            )
+        time.sleep(PAUSE * idle)
 
 
-def _stream(url: str, partial: Path, size: int, context: Context) -> None:
+def _stream(url: str, partial: Path, context: Context) -> None:
     """One request for the missing bytes. A server that ignores the range sends all, and the file begins anew."""
     begun = _length(partial)
-    if begun >= size:
-        return
-    headers = {"Range": f"bytes={begun}-"} if begun else {}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={begun}-"} if begun else {})}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=SECONDS, verify=_trust()) as response:
         response.raise_for_status()
         goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
         context.progress.advance(begun / 1e6 if goes_on else 0.0)
         with partial.open("ab" if goes_on else "wb") as stream:
-            for block in response.iter_raw(CHUNK):
+            for block in response.iter_raw():  # as it comes: a chunk held back would be lost with the connection
                 stream.write(block)
                 context.progress.advance(len(block) / 1e6)
 

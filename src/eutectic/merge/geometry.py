@@ -17,7 +17,7 @@ from eutectic.artifacts import SUMMARY, TENSORS, Parents, one, write_json, write
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.merge.canonical import controls
-from eutectic.merge.group import Each, Group, Parts, Source
+from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
 from eutectic.merge.methods import Recipe
 from eutectic.merge.schedule import layer_of
 from eutectic.merge.stream import Merge, in_order
@@ -29,7 +29,7 @@ DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}  # binary dig
 SMALLEST = {torch.float32: -149, torch.bfloat16: -133, torch.float16: -24}  # exponent of the smallest subnormal
 
 
-def check(spec: GeometryStep, parents: Parents) -> None:
+def check(spec: GeometryStep, parents: Parents) -> None:  # noqa: ARG001 - the shape of every `check` door
     """Raise `InputError` unless the parent is a merge."""
     if not isinstance(one(parents, "merge").spec, MergeStep):
         raise InputError(f"{one(parents, 'merge').address} is no merge", place="geometry", remedy="Give the address of a merge.")
@@ -109,7 +109,10 @@ def _from_linear(merge: Merge, plain: Merge, group: Group, recipes: tuple[Recipe
         return 0.0, 0.0
 
     def one_part(start: int) -> torch.Tensor:
-        distance = ulps_between(merge.part(group, recipes[0], start), plain.part(group, recipes[1], start))
+        with SCRATCH.frame():
+            pair = [SCRATCH.take(group.parts(start).count, merge.dtype(group.name)) for _ in range(2)]
+            made = [which.part(group, recipe, start, into) for which, recipe, into in zip((merge, plain), recipes, pair, strict=True)]
+            distance = ulps_between(made[0], made[1])
         return torch.stack([distance.max().double(), distance.sum(dtype=torch.float64)])
 
     largest, total = 0.0, 0.0

@@ -6,8 +6,10 @@ not depend on the number of threads.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,6 +20,7 @@ from blake3 import blake3
 
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
+from eutectic.models.safetensors_file import as_bytes
 
 CHUNK = 1 << 18  # elements a part: its fp32 form stays in the cache. DARE draws by part, so another value is another merge
 BATCH = 64  # parts whose measurements may wait to be added up
@@ -36,8 +39,36 @@ class Source(Protocol):
     def dtype(self, name: str) -> torch.dtype:
         """Storage type of a tensor."""
 
-    def raw(self, name: str, start: int, count: int) -> torch.Tensor:
-        """Elements `start ...` of a flattened tensor, in fresh memory and in the storage type."""
+    def read(self, name: str, start: int, into: torch.Tensor) -> None:
+        """Fill `into`, flat and of the storage type, with the elements of a tensor from `start` on (the start of a part)."""
+
+
+class Scratch(threading.local):
+    """Memory for parts, used again and again by its thread: fresh memory for each part costs more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self.blocks: list[torch.Tensor] = []
+        self.used = 0
+
+    def take(self, count: int, dtype: torch.dtype) -> torch.Tensor:
+        """A flat tensor that is the caller's until the frame around it ends; its content is whatever was there."""
+        if self.used == len(self.blocks):
+            self.blocks.append(torch.empty(CHUNK * 8, dtype=torch.uint8))
+        block = self.blocks[self.used]
+        self.used += 1
+        return block[: count * dtype.itemsize].view(dtype)
+
+    @contextlib.contextmanager
+    def frame(self) -> Iterator[None]:
+        """Give back at its end what was taken inside."""
+        before = self.used
+        try:
+            yield
+        finally:
+            self.used = before
+
+
+SCRATCH = Scratch()
 
 
 @dataclass(frozen=True)
@@ -50,9 +81,20 @@ class Parts:
 
     def of(self, source: Source) -> torch.Tensor:
         """fp32 elements `[count]` of a parent, the caller's to change; raises `InputError` when one of them is NaN or infinite."""
-        part = source.raw(self.group.name, self.start, self.count).float()
+        name, stored = self.group.name, source.dtype(self.group.name)
+        part = SCRATCH.take(self.count, torch.float32)
+        if stored == torch.float32:
+            source.read(name, self.start, part)
+        else:
+            part.copy_(self.stored(source))
         if not math.isfinite(part.sum().item()):  # a sum may overflow on sound values, so the elements decide
             self.group.refuse_not_finite(source)
+        return part
+
+    def stored(self, source: Source) -> torch.Tensor:
+        """Elements of a parent in its storage type."""
+        part = SCRATCH.take(self.count, source.dtype(self.group.name))
+        source.read(self.group.name, self.start, part)
         return part
 
     def base(self) -> torch.Tensor:
@@ -100,9 +142,14 @@ class Group:
 
     def total(self, measure: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
         """Sum of a measurement over all parts, in their order."""
+
+        def one(start: int) -> torch.Tensor:
+            with SCRATCH.frame():
+                return measure(self.parts(start))
+
         found: torch.Tensor | None = None
-        for start in range(0, len(self.starts), BATCH):
-            for value in self.each(lambda first: measure(self.parts(first)), self.starts[start : start + BATCH]):
+        for first in range(0, len(self.starts), BATCH):
+            for value in self.each(one, self.starts[first : first + BATCH]):
                 found = value if found is None else found.add_(value)
         if found is None:
             raise InputError("is empty", place=self.name)
@@ -125,10 +172,11 @@ class Group:
         source, keep = self.models[model], max(1, int(density * self.elements))
         high, rest = _border(self.total(partial(_high_bits, source=source)), keep)
         low, _ = _border(self.total(partial(_low_bits, source=source, high=high)), rest)
-        border = torch.tensor(high << 16 | low, dtype=torch.int32).view(torch.float32).item()
+        below = torch.tensor((high << 16 | low) - 1, dtype=torch.int32).view(torch.float32).item()  # the next smaller magnitude
 
         def trim(_: Parts, delta: torch.Tensor) -> None:
-            delta.masked_fill_(delta.abs() < border, 0.0)
+            if high or low:
+                torch.hardshrink(delta, below, out=delta)
 
         return trim
 
@@ -140,13 +188,14 @@ class Group:
         """
         source, digest = self.models[model], blake3()
         for start in self.starts:
-            digest.update(source.raw(self.name, start, self.parts(start).count).view(torch.uint8).numpy().data)
+            with SCRATCH.frame():
+                digest.update(as_bytes(self.parts(start).stored(source)))
         purpose, border = f"{self.name}:{digest.hexdigest()}", round(density * 2**32)
 
         def trim(parts: Parts, delta: torch.Tensor) -> None:
             numbers = np.random.Philox(key=stream_seed(self.seed, f"{purpose}:{parts.start}")).random_raw((parts.count + 1) // 2)
-            drop = torch.from_numpy(numbers.view(np.uint32)[: parts.count] >= border)
-            delta.masked_fill_(drop, 0.0).div_(density)
+            keep = numbers.view(np.uint32)[: parts.count] < border
+            delta.mul_(torch.from_numpy(keep)).div_(density)
 
         return trim
 
@@ -154,9 +203,10 @@ class Group:
         """Raise `InputError` when a parent's tensor holds NaN or infinity, saying how many."""
         counts = [0, 0]
         for start in self.starts:
-            part = source.raw(self.name, start, self.parts(start).count)
-            counts[0] += int(part.isnan().sum())
-            counts[1] += int(part.isinf().sum())
+            with SCRATCH.frame():
+                part = self.parts(start).stored(source)
+                counts[0] += int(part.isnan().sum())
+                counts[1] += int(part.isinf().sum())
         if any(counts):
             raise InputError(
                 f"{source.label}: the tensor {self.name} holds {counts[0]} NaN and {counts[1]} infinite of {self.elements} values",
@@ -165,7 +215,7 @@ class Group:
 
 
 def _products(parts: Parts, pair: tuple[Source, ...]) -> torch.Tensor:
-    a, b = (parts.of(source).double() for source in pair)
+    a, b = (SCRATCH.take(parts.count, torch.float64).copy_(parts.of(source)) for source in pair)
     return torch.stack([a.dot(a), a.dot(b), b.dot(b)])
 
 
@@ -175,7 +225,7 @@ def _magnitude_bits(parts: Parts, source: Source) -> torch.Tensor:
 
 
 def _high_bits(parts: Parts, source: Source) -> torch.Tensor:
-    return torch.bincount(_magnitude_bits(parts, source) >> 16, minlength=1 << 15)
+    return torch.bincount(_magnitude_bits(parts, source).bitwise_right_shift_(16), minlength=1 << 15)
 
 
 def _low_bits(parts: Parts, source: Source, high: int) -> torch.Tensor:

@@ -35,11 +35,9 @@ class Written:
         """Storage type of a tensor."""
         return self.checkpoint.dtype(name)
 
-    def raw(self, name: str, start: int, count: int) -> torch.Tensor:
-        """Elements of a flattened tensor, read into fresh memory."""
-        part = torch.empty(count, dtype=self.checkpoint.dtype(name))
-        self.checkpoint.read(name, start, part)
-        return part
+    def read(self, name: str, start: int, into: torch.Tensor) -> None:
+        """Fill `into` with the elements of a flattened tensor from `start` on."""
+        self.checkpoint.read(name, start, into)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torch
 from eutectic.artifacts import Artifact, Parents, optional
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
-from eutectic.merge.group import CHUNK, Each, Group, Source
+from eutectic.merge.group import CHUNK, SCRATCH, Each, Group, Parts, Source
 from eutectic.merge.methods import METHODS, Recipe, schema
 from eutectic.merge.methods import check as check_step
 from eutectic.merge.schedule import count_layers, resolve
@@ -30,7 +30,6 @@ from eutectic.specs.steps import MergeStep
 LARGE = 1 << 22  # elements: from here on all threads share one tensor
 AHEAD = 1 << 25  # elements that may be under way or wait for the consumer
 Result = TypeVar("Result")
-Sink = Callable[[int, torch.Tensor], None]
 
 
 class Merge:
@@ -92,47 +91,77 @@ class Merge:
         """Whole numbers (and empty tensors) are not merged: they must be the same in all parents."""
         first, *others = group.all
         for start in group.starts:
-            part = first.raw(group.name, start, group.parts(start).count)
-            if any(not torch.equal(part, other.raw(group.name, start, len(part))) for other in others):
-                raise InputError(f"the tensor {group.name} holds whole numbers that differ between the parents", place="parents")
+            with SCRATCH.frame():
+                part, *rest = (group.parts(start).stored(source) for source in (first, *others))
+                if any(not torch.equal(part, other) for other in rest):
+                    raise InputError(f"the tensor {group.name} holds whole numbers that differ between the parents", place="parents")
         return Recipe("copy", copy=group.index(first))
 
-    def part(self, group: Group, recipe: Recipe, start: int) -> torch.Tensor:
-        """Elements of the result from `start` on, rounded to nearest even into its type."""
-        dtype, parts = self.dtype(group.name), group.parts(start)
-        if recipe.combine is None:
-            source = self.base if recipe.copy == -1 else self.models[recipe.copy or 0]
-            assert source is not None
-            return self._copied(source, group, start).to(dtype)
-        result = recipe.combine(parts).to(dtype)
-        if dtype == torch.float16 and not torch.isfinite(result.sum()) and not torch.isfinite(result).all():
+    def part(self, group: Group, recipe: Recipe, start: int, into: torch.Tensor) -> torch.Tensor:
+        """Fill `into` with the elements of the result from `start` on, rounded to nearest even into its type."""
+        parts = group.parts(start)
+        with SCRATCH.frame():
+            into.copy_(self._copied(parts, recipe) if recipe.combine is None else recipe.combine(parts))
+        if into.dtype == torch.float16 and not torch.isfinite(into.sum(dtype=torch.float32)):
             raise WorkError(f"the merged tensor {group.name} does not fit into float16", remedy="Set `out_dtype: bfloat16`.")
-        return result
+        return into
 
-    def _copied(self, source: Source, group: Group, start: int) -> torch.Tensor:
-        part = source.raw(group.name, start, group.parts(start).count)
+    def _copied(self, parts: Parts, recipe: Recipe) -> torch.Tensor:
+        source = self.base if recipe.copy == -1 else self.models[recipe.copy or 0]
+        assert source is not None
+        part = parts.stored(source)
         if part.is_floating_point() and not torch.isfinite(part.sum(dtype=torch.float32)):
-            group.refuse_not_finite(source)
+            parts.group.refuse_not_finite(source)
         return part
 
-    def raw(self, name: str, start: int, count: int) -> torch.Tensor:
-        """Elements of the merged tensor; `start` must be that of a part."""
-        result = self.part(self.group(name), self.recipe(name), start)
-        if start % CHUNK or len(result) != count:
-            raise ValueError(f"elements {start}..{start + count} of {name} are not one part")
-        return result
+    def read(self, name: str, start: int, into: torch.Tensor) -> None:
+        """Fill `into` with the elements of a merged tensor from `start` on, which must be a whole part."""
+        group = self.group(name)
+        if start % CHUNK or len(into) != group.parts(start).count:
+            raise ValueError(f"elements {start}..{start + len(into)} of {name} are not one part")
+        self.part(group, self.recipe(name), start, into)
 
-    def make(self, name: str, sink: Sink, each: Each) -> Recipe:
-        """Give all parts of a tensor to `sink(start, part)`."""
+    def make(self, name: str, place: InMemory | OnDisk, each: Each) -> Recipe:
+        """Make all parts of a tensor and give them to `place`."""
         group, recipe = self.group(name, each), self.recipe(name, each)
 
         def one(start: int) -> torch.Tensor:
-            sink(start, self.part(group, recipe, start))
+            with SCRATCH.frame():
+                place.take(start, self.part(group, recipe, start, place.memory(start, group.parts(start).count)))
             return NOTHING
 
         for _ in each(one, group.starts):
             pass
         return recipe
+
+
+class InMemory:
+    """Parts go to their place in a tensor."""
+
+    def __init__(self, flat: torch.Tensor) -> None:
+        self.flat = flat
+
+    def memory(self, start: int, count: int) -> torch.Tensor:
+        """Where the part belongs."""
+        return self.flat[start : start + count]
+
+    def take(self, start: int, part: torch.Tensor) -> None:
+        """It is in place already."""
+
+
+class OnDisk:
+    """Parts go through scratch memory into a file."""
+
+    def __init__(self, writer: checkpoint.Writer, name: str) -> None:
+        self.writer, self.name = writer, name
+
+    def memory(self, start: int, count: int) -> torch.Tensor:
+        """Scratch memory."""
+        return SCRATCH.take(count, self.writer.places[self.name].dtype)
+
+    def take(self, start: int, part: torch.Tensor) -> None:
+        """Write the part."""
+        self.writer.put(self.name, part, start)
 
 
 NOTHING = torch.empty(0)
@@ -185,15 +214,10 @@ def tensors(spec: MergeStep, parents: Parents, context: Context) -> Iterator[tup
 
     def job(name: str, each: Each) -> tuple[str, torch.Tensor]:
         result = torch.empty(merge.shape(name), dtype=merge.dtype(name))
-        flat = result.view(-1)
-        merge.make(name, lambda start, part: _fill(flat, start, part), each)
+        merge.make(name, InMemory(result.view(-1)), each)
         return name, result
 
     yield from in_order(merge.names, merge.elements, job, context.threads)
-
-
-def _fill(flat: torch.Tensor, start: int, part: torch.Tensor) -> None:
-    flat[start : start + len(part)].copy_(part)
 
 
 def check(spec: MergeStep, parents: Parents) -> None:
@@ -224,7 +248,7 @@ def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dic
         context.progress.start("merge", writer.total / 1e6, "MB")
 
         def job(name: str, each: Each) -> tuple[str, str]:
-            return name, merge.make(name, lambda start, part: writer.put(name, part, start), each).branch
+            return name, merge.make(name, OnDisk(writer, name), each).branch
 
         for name, branch in in_order(merge.names, merge.elements, job, context.threads):
             branches[branch] += 1

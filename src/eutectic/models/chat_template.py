@@ -1,4 +1,4 @@
-"""The one place where chat templates are applied."""
+"""The one place where messages and documents become token ids, and where is decided which of them are learned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from transformers import PreTrainedTokenizerBase
 from eutectic.errors import InputError
 from eutectic.specs.rows import Message
 
+# What closed a document in pretraining, where a chat model has made another token its end of sequence.
+END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>")
+# Ends of turns that some tokenizers do not name as their end of sequence.
+END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>")
+
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
     """Token ids of a conversation in the model's own template. Raises `InputError` when the tokenizer has none."""
@@ -18,7 +23,10 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, g
         )
     plain = [message.model_dump() for message in messages]
     text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=generation_prompt)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id:
+        raise InputError("the chat template writes the beginning-of-text token twice", place="chat_template", remedy="Mend the template.")
+    return ids
 
 
 def assistant_spans(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
@@ -33,24 +41,69 @@ def assistant_spans(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messa
         if message.role == "assistant":
             before = render(tokenizer, messages[:index], generation_prompt=True)
             after = render(tokenizer, messages[: index + 1], generation_prompt=False)
-            if whole[: len(before)] != before or whole[: len(after)] != after:
-                raise InputError(
-                    "the chat template renders a conversation differently with and without its last answer", place="chat_template"
-                )
-            for position in range(len(before), _end(tokenizer, whole, len(before), len(after))):
+            _same_beginning(whole, before)
+            _same_beginning(whole, after)
+            for position in range(len(before), _end(tokenizer, after, len(before))):
                 learned[position] = True
-    _check(tokenizer, whole, learned)
     return whole, learned
 
 
-def _end(tokenizer: PreTrainedTokenizerBase, ids: list[int], start: int, stop: int) -> int:
-    """One past the token that ends the turn; what a template puts behind it (a line break) is not learned."""
-    ends = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.convert_tokens_to_ids("<|eot_id|>")}
-    return next((i + 1 for i in range(start, stop) if ids[i] in ends), stop)
+def continuation(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: Sequence[Message]) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt (ready for the answer) and of the answer that follows it, its end token included."""
+    before = render(tokenizer, prompt, generation_prompt=True)
+    after = render(tokenizer, (*prompt, *answer), generation_prompt=False)
+    _same_beginning(after, before)
+    return before, after[len(before) : _end(tokenizer, after, len(before))]
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, ids: list[int], learned: list[bool]) -> None:
-    """A second BOS, or an answer whose end is never learned, would train a model that cannot begin or stop."""
-    if tokenizer.bos_token_id is not None and tokenizer.bos_token_id != tokenizer.eos_token_id and ids.count(tokenizer.bos_token_id) > 1:
-        if tokenizer.convert_ids_to_tokens(tokenizer.bos_token_id) != "<|im_start|>":
-            raise InputError("the chat template writes the beginning-of-text token twice", place="chat_template", remedy="Mend the template.")
+def document(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[int]]:
+    """Token ids that open a document and those of the document itself, closed by the end-of-text token.
+
+    The opening is the beginning-of-text token where the tokenizer writes one, else the end-of-text token, which stood before every
+    document in pretraining: so the first word is learned too.
+    """
+    plain = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    special = list(tokenizer(text)["input_ids"])
+    end = end_of_text(tokenizer)
+    opening = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and special[:1] == [tokenizer.bos_token_id] else [end]
+    if plain[:1] == opening == [tokenizer.bos_token_id]:
+        raise InputError("the text itself begins with the beginning-of-text token", remedy="Take that token out of the text: it is written for you.")
+    return opening, [*plain, end]
+
+
+def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that closes a document; raises `InputError` when the tokenizer has neither that nor an end-of-sequence token."""
+    vocabulary = tokenizer.get_vocab()
+    for token in END_OF_TEXT:
+        if token in vocabulary:
+            return int(vocabulary[token])
+    if tokenizer.eos_token_id is None:
+        raise InputError("the tokenizer has no end-of-sequence token", remedy="Name one in tokenizer_config.json (`eos_token`).")
+    return int(tokenizer.eos_token_id)
+
+
+def _same_beginning(whole: list[int], beginning: list[int]) -> None:
+    if whole[: len(beginning)] != beginning:
+        raise InputError(
+            "a conversation is tokenised differently with and without its last answer",
+            place="chat_template",
+            remedy="Use a template that only appends: what it writes for a prompt must stand unchanged before the answer.",
+        )
+
+
+def _end(tokenizer: PreTrainedTokenizerBase, ids: list[int], start: int) -> int:
+    """One past the token that ends the turn; what a template puts behind it (a line break) is not learned.
+
+    The stop token is found by its place, never by comparing with the padding token, so a tokenizer whose padding is its end of
+    sequence loses nothing. Raises `InputError` when no stop token follows: a model trained so would never end an answer.
+    """
+    vocabulary = tokenizer.get_vocab()
+    ends = {tokenizer.eos_token_id, *(vocabulary[token] for token in END_OF_TURN if token in vocabulary)}
+    place = next((i + 1 for i in range(len(ids) - 1, start - 1, -1) if ids[i] in ends), None)
+    if place is None:
+        raise InputError(
+            "no end-of-turn token follows the assistant's answer, so the model would never learn to stop",
+            place="chat_template",
+            remedy="Let the template close each assistant turn with the tokenizer's eos_token.",
+        )
+    return place

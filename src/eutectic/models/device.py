@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from eutectic.context import Context
@@ -23,3 +25,11 @@ def prepare(context: Context) -> torch.device:
     """Set the threads of this process and return the device. Every step calls it: a reused worker keeps its thread pool."""
     torch.set_num_threads(context.threads)
     return torch.device(context.device)
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """bf16, except on a CPU without bf16 arithmetic, where emulation would be many times slower than float32."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    arm = platform.machine() in {"arm64", "aarch64"}
+    return torch.bfloat16 if arm or torch.cpu._is_avx512_bf16_supported() else torch.float32

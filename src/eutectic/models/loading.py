@@ -34,14 +34,20 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise InputError(f"its tokenizer cannot be loaded ({error})", file=folder, remedy="Check tokenizer.json.") from error
 
 
-def publish(state: Mapping[str, torch.Tensor], start: Path, out: Path) -> None:
-    """Write tensors as bf16 or as they are, and every other file of the model byte for byte as in `start`.
+def publish(state: Mapping[str, torch.Tensor], start: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write tensors rounded to `dtype` under the names they have in `start`, and every other file byte for byte as there.
 
-    transformers' own saving would rewrite the config and lose top-level `rope_theta` for older readers.
+    transformers' own saving would rewrite the config and lose top-level `rope_theta` for older readers. A name of `start` that `state`
+    lacks is the tied head's second name and gets the embedding; a name or shape that fits nothing is an `InputError`.
     """
+    names = open_checkpoint(start).names
+    tied = {name: "model.embed_tokens.weight" for name in names if name == "lm_head.weight" and name not in state}
+    absent = [name for name in names if tied.get(name, name) not in state]
+    if absent or len(names) != len(state) + len(tied):
+        raise InputError(f"its tensors do not fit the trained model ({', '.join(absent[:3]) or 'more were trained'})", file=start)
     copy_assets(start, out)
-    write(out, state.items(), dtype=None)
-    set_config_dtype(out, next(iter(state.values())).dtype)
+    write(out, ((name, state[tied.get(name, name)]) for name in names), dtype=dtype)
+    set_config_dtype(out, dtype)
 
 
 def checkpoint_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:

@@ -13,9 +13,9 @@ from eutectic.report.view import StudyView
 FORM_WORDS = {"likelihood": "option likelihood", "greedy": "answer in words"}
 PART_WORDS = {"acquired": "acquired facts", "unseen": "unseen facts"}
 ROLES = (
-    "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its whole "
-    "group is in no training set. The two are never pooled. Intervals overlap more often than paired tests do: compare models by the tests "
-    "below, not by these intervals."
+    "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its "
+    "whole group is in no training set. The two are never pooled. Intervals overlap more often than paired tests do: compare models by "
+    "the tests below, not by these intervals."
 )
 
 

@@ -23,11 +23,7 @@ def section(view: StudyView) -> Section:
     steps = [step for step in view.of("geometry") if step.readable is not None]
     if not steps:
         return Section("geometry", title)
-    summaries = [
-        (step, read_json(step.readable / SUMMARY), list(iterate_rows(step.readable / TENSORS, TensorGeometry)))
-        for step in steps
-        if step.readable
-    ]
+    summaries = [(step, list(iterate_rows(step.readable / TENSORS, TensorGeometry))) for step in steps if step.readable]
     two = [(step, rows) for step, rows in summaries if any(len(row.norms) == 2 and row.layer is not None for row in rows)]
     panels: list[Figure] = []
     seen: set[tuple[float, ...]] = set()
@@ -64,9 +60,8 @@ def _linear_words(summaries: Sequence[Measured]) -> str:
     rest = {name: ulps for name, ulps in far.items() if ulps > LINEAR_ULPS}
     parts = []
     if near:
-        parts.append(
-            f"Within {LINEAR_ULPS:.0f} output ulps of the linear merge with the same schedule, so the same model for every purpose: {', '.join(near)}."
-        )
+        same = f"Within {LINEAR_ULPS:.0f} output ulps of the linear merge with the same schedule, so the same model for every purpose"
+        parts.append(f"{same}: {', '.join(near)}.")
     if rest:
         parts.append("Further from linear: " + ", ".join(f"{name} (up to {ulps:,.0f} ulps)" for name, ulps in rest.items()) + ".")
     return " ".join(parts)

@@ -28,9 +28,9 @@ def section(view: StudyView, results: Results) -> Section:
 
 
 FOREST_CAPTION = (
-    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a difference is "
-    "shown after Holm over all of them; open: not shown. The grey band is what this comparison could not have seen reliably (80 % power, at "
-    "the level that is left when all these comparisons are taken together)."
+    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a difference "
+    "is shown after Holm over all of them; open: not shown. The grey band is what this comparison could not have seen reliably (80 % "
+    "power, at the level that is left when all these comparisons are taken together)."
 )
 
 
@@ -95,8 +95,8 @@ def _comparisons(results: Results) -> Table:
             rows.append(_comparison(each["merge"], one))
             marks.append(one.outcome)
     caption = (
-        "Paired comparisons of every merge, test split. Seen from: the smallest difference shown four times in five at the level the family leaves. "
-        "McNemar ignores groups and families and is given for reference only."
+        "Paired comparisons of every merge, test split. Seen from: the smallest difference shown four times in five at the level the "
+        "family leaves. McNemar ignores groups and families and is given for reference only."
     )
     return Table(
         "merges", caption, columns, rows, marks=marks, folded=True, hidden=frozenset({"p (McNemar)", "groups", "difference", "low", "high"})
@@ -145,10 +145,11 @@ def sweeps(view: StudyView, results: Results) -> list[Figure]:
 def _along(points: Sequence[tuple[float, StepView]], cell: Cell, results: Results) -> list[tuple[float, figures.Dot]]:
     """Points of a sweep in one cell; with a base, t = 0 is the base and t = 1 the model (linear and slerp)."""
     parents = points[0][1].parents
-    ends = [(0.0, *parents.get("base", ())), (1.0, *parents.get("models", ()))]
+    base, models = parents.get("base", ()), parents.get("models", ())
     spec = points[0][1].spec
-    exact = isinstance(spec, MergeStep) and spec.method in ("linear", "slerp") and all(len(end) == 2 for end in ends)
-    places = [(t, step.address) for t, step in points] + ([(end[0], str(end[1])) for end in ends] if exact else [])
+    places = [(t, step.address) for t, step in points]
+    if isinstance(spec, MergeStep) and spec.method in ("linear", "slerp") and len(base) == len(models) == 1:
+        places += [(0.0, base[0]), (1.0, models[0])]
     rows = []
     for t, address in sorted(places):
         if (found := results.accuracy(address, cell)) is not None:

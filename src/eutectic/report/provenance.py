@@ -22,7 +22,7 @@ def section(view: StudyView) -> Section:
     packages = sorted({(name, version) for record in records for name, version in record.versions.items()})
     rows += packages
     rows += [("licence of the sources", licence) for licence in _licences(view)]
-    facts = Table("provenance", "Versions, machine, seeds and licences.", ["what", "value"], rows)
+    facts = Table("provenance", "Versions, machine, seeds and licences.", headed("what", "value"), rows)
     keys: list[tuple[Value, ...]] = [
         (step.address, step.key, step.record.digest if step.record else None) for step in view.of("model", "train", "merge")
     ]

@@ -98,7 +98,8 @@ def merged(results: Results) -> str:
     whom = f"over {len(family)} comparisons"
     below = f"; {losses} of them {'is' if losses == 1 else 'are'} below the best parent somewhere" if losses else ""
     if not gains:
-        return f"None of {_count(merges, 'merge')} is shown to beat its best parent (Holm {whom}); {_unseen([each for _, each in family])}{below}."
+        first = f"None of {_count(merges, 'merge')} is shown to beat its best parent (Holm {whom})"
+        return f"{first}; {_unseen([each for _, each in family])}{below}."
     told = "; ".join(
         f"{name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})"
         for name, each in gains

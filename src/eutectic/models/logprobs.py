@@ -1,0 +1,183 @@
+"""Log-probabilities of chosen tokens, with the vocabulary head applied to scored positions only and in chunks.
+
+The trunk runs once on tiles of packed sequences; the full `[tokens, vocabulary]` matrix never exists. Where the weight of every
+token in the loss is known beforehand (`token_loss`), the gradient is formed in the forward, chunk by chunk, so each chunk of logits
+is made once; where it is not (preferences), `token_logprobs` makes them again in the backward.
+
+The target's logit is computed apart with a float32 sum: in bf16 a logit of 15 is known to 0.06 only, and a log-probability is a
+difference of two such numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence as Several
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from eutectic.errors import InputError
+from eutectic.models.packing import Sequence, Tiles, additive, tile, tiled_attention
+
+CHUNK = 256  # rows of logits at a time: 25 MB in bf16 for a vocabulary of 49k
+TILE_TOKENS = 2048  # places of one forward pass
+
+
+def hidden(model: PreTrainedModel, tiles: Tiles) -> Tensor:
+    """Last hidden states at the scored positions, `[scored, size]`. Call inside `tiled_attention(model)`."""
+    device = model.device
+    states = model.base_model(
+        input_ids=tiles.ids.to(device),
+        position_ids=tiles.positions.to(device),
+        attention_mask=additive(tiles.mask.to(device), model.dtype),
+        use_cache=False,
+    ).last_hidden_state
+    return states.flatten(0, 1).index_select(0, tiles.predictors.to(device))
+
+
+def head_weight(model: PreTrainedModel) -> Tensor:
+    """The vocabulary head, `[vocabulary, size]`. Raises `InputError` for a head with a bias or scaled logits, which nothing here knows."""
+    head = model.get_output_embeddings()
+    scaled = [name for name in ("final_logit_softcapping", "logits_scaling", "logit_scale") if getattr(model.config, name, None)]
+    if getattr(head, "bias", None) is not None or scaled:
+        raise InputError(f"the architecture {model.config.model_type} changes its logits after the head ({', '.join(scaled) or 'bias'})")
+    weight = head.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def _log_softmax(states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Float32 log-probabilities of one chunk, `[chunk, vocabulary]`, with the target's logit summed in float32."""
+    exact = (states * weight[targets]).sum(-1, dtype=torch.float32)
+    logits = (states @ weight.t()).float()
+    return torch.log_softmax(logits.scatter_(1, targets[:, None], exact[:, None]), dim=-1)
+
+
+class _TokenLoss(torch.autograd.Function):
+    """Sum of `-weights * log p(target)`; the gradients are ready when the forward ends."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, scale: float) -> Tensor:
+        loss = torch.zeros((), dtype=torch.float32, device=states.device)
+        to_states = torch.empty_like(states)
+        to_weight = torch.zeros_like(weight) if weight.requires_grad else None
+        for start in range(0, len(targets), CHUNK):
+            part, wanted = states[start : start + CHUNK], targets[start : start + CHUNK, None]
+            logs = _log_softmax(part, weight, wanted[:, 0])
+            loss -= logs.gather(1, wanted).sum()
+            slope = logs.exp_().scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=logs.dtype)).to(states.dtype)
+            torch.mm(slope, weight, out=to_states[start : start + CHUNK])
+            if to_weight is not None:
+                to_weight.addmm_(slope.t(), part)
+        ctx.save_for_backward(to_states, to_weight)
+        ctx.scale = scale
+        return loss * scale
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        to_states, to_weight = ctx.saved_tensors
+        factor = grads[0] * ctx.scale
+        return to_states.mul_(factor), None if to_weight is None else to_weight.mul_(factor), None, None
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """log p(target) for every scored position; the backward makes each chunk of logits again."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        ctx.save_for_backward(states, weight, targets)
+        parts = [
+            _log_softmax(states[i : i + CHUNK], weight, targets[i : i + CHUNK]).gather(1, targets[i : i + CHUNK, None])[:, 0]
+            for i in range(0, len(targets), CHUNK)
+        ]
+        return torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, targets = ctx.saved_tensors
+        to_states = torch.empty_like(states)
+        to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(targets), CHUNK):
+            part, wanted = states[start : start + CHUNK], targets[start : start + CHUNK, None]
+            coefficient = grads[0][start : start + CHUNK, None]
+            slope = _log_softmax(part, weight, wanted[:, 0]).exp_().mul_(-coefficient)
+            slope = slope.scatter_add_(1, wanted, coefficient).to(states.dtype)
+            torch.mm(slope, weight, out=to_states[start : start + CHUNK])
+            if to_weight is not None:
+                to_weight.addmm_(slope.t(), part)
+        return to_states, to_weight, None
+
+
+def token_loss(model: PreTrainedModel, tiles: Tiles, scale: float) -> Tensor:
+    """`scale` times the summed negative log-likelihood of the targets (nats), ready for `backward()`."""
+    loss: Tensor = _TokenLoss.apply(hidden(model, tiles), head_weight(model), tiles.targets.to(model.device), scale)
+    return loss
+
+
+def token_logprobs(model: PreTrainedModel, tiles: Tiles) -> Tensor:
+    """log p of every target, float32 `[scored]` (nats)."""
+    values: Tensor = _TokenLogprobs.apply(hidden(model, tiles), head_weight(model), tiles.targets.to(model.device))
+    return values
+
+
+def group_logprobs(model: PreTrainedModel, tiles: Tiles, groups: int) -> tuple[Tensor, Tensor]:
+    """Sums of log p by sequence and group, and the numbers of tokens in them: both `[members, groups + 1]`, group 0 the trunk."""
+    values = token_logprobs(model, tiles)
+    place = (tiles.owner * (groups + 1) + tiles.group).to(values.device)
+    size = len(tiles.members) * (groups + 1)
+    sums = torch.zeros(size, dtype=torch.float32, device=values.device).index_add(0, place, values)
+    counts = torch.bincount(place, minlength=size).to(torch.float32)
+    return sums.view(-1, groups + 1), counts.view(-1, groups + 1)
+
+
+def completion_logprobs(model: PreTrainedModel, sequences: Several[Sequence], branches: int) -> tuple[Tensor, Tensor]:
+    """Summed log p of every branch and its scored tokens, both `[sequences, branches]`, without gradients, in the order given."""
+    sums = torch.zeros(len(sequences), branches)
+    counts = torch.zeros(len(sequences), branches)
+    with torch.no_grad(), tiled_attention(model):
+        for tiles in tile(sequences, TILE_TOKENS):
+            found, number = group_logprobs(model, tiles, branches)
+            sums[list(tiles.members)], counts[list(tiles.members)] = found[:, 1:].cpu(), number[:, 1:].cpu()
+    return sums, counts
+
+
+def mean_loss(model: PreTrainedModel, sequences: Several[Sequence]) -> tuple[float, int]:
+    """Mean negative log-likelihood of the scored tokens (nats a token) and their number, without gradients."""
+    total, tokens = 0.0, 0
+    with torch.no_grad(), tiled_attention(model):
+        for tiles in tile(sequences, TILE_TOKENS):
+            total -= float(token_logprobs(model, tiles).sum())
+            tokens += len(tiles.targets)
+    return (total / tokens if tokens else math.nan), tokens
+
+
+def perplexity(model: PreTrainedModel, sequences: Several[Sequence]) -> float:
+    """exp of the mean loss: how many tokens the model wavers between. Infinite instead of an overflow."""
+    loss, _ = mean_loss(model, sequences)
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+def check_fast_path(model: PreTrainedModel, sequences: Several[Sequence]) -> float:
+    """Largest difference (nats a token, mean of a sequence) between tiles and the model's own forward; an `InputError` where they part.
+
+    Every architecture passes here once before it is trained: a trunk that wants more than a mask and positions must not be trained
+    wrongly in silence.
+    """
+    worst = 0.0
+    plain = [item for item in sequences if not any(item.branches) and item.targets][:3]
+    for item in plain:
+        fast, _ = mean_loss(model, [item])
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([item.tokens], device=model.device), use_cache=False).logits[0].float()
+        logs = torch.log_softmax(logits[list(item.predictors)], dim=-1)
+        slow = -float(logs.gather(1, torch.tensor(item.targets, device=model.device)[:, None]).mean())
+        worst = max(worst, abs(fast - slow))
+    limit = 1e-3 if model.dtype == torch.float32 else 0.1
+    if worst > limit:
+        raise InputError(
+            f"the architecture {model.config.model_type} does not score packed rows as it scores single ones ({worst:.3g} nats a token apart)",
+            remedy="This architecture needs its own attention and cannot be trained here yet.",
+        )
+    return worst

@@ -1,0 +1,167 @@
+"""Statistics against scipy, closed forms, invariants and simulation at small counts."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from eutectic.analysis import statistics
+
+RANDOM = np.random.default_rng(3)
+
+
+def scores(n=400, groups=80, share=0.6, seed=0):
+    random = np.random.default_rng(seed)
+    return (random.random(n) < share).astype(float), np.array([f"g{i}" for i in random.integers(0, groups, n)])
+
+
+def clustered(clusters, size, correlation, random):
+    """0/1 scores with a given intra-class correlation: with probability sqrt(correlation) an item takes its cluster's coin."""
+    coin = random.random(clusters) < 0.5
+    own = random.random((clusters, size)) < 0.5
+    take = random.random((clusters, size)) < np.sqrt(correlation)
+    return np.where(take, coin[:, None], own).astype(float).ravel(), np.repeat(np.arange(clusters), size).astype(str)
+
+
+def test_one_item_a_cluster_is_the_ordinary_bootstrap():
+    correct, _ = scores()
+    found = statistics.accuracy(correct, np.arange(len(correct)).astype(str), draws=4000)
+    oracle = stats.bootstrap((correct,), np.mean, n_resamples=4000, method="percentile", random_state=1)
+    assert found.estimate == correct.mean()
+    assert found.low == pytest.approx(oracle.confidence_interval.low, abs=0.006)
+    assert found.high == pytest.approx(oracle.confidence_interval.high, abs=0.006)
+
+
+def test_whole_copies_of_items_do_not_narrow_a_cluster_interval():
+    correct, groups = scores(150, 150)
+    once = statistics.accuracy(correct, groups)
+    four = statistics.accuracy(np.repeat(correct, 4), np.repeat(groups, 4))
+    assert (four.low, four.high) == pytest.approx((once.low, once.high))
+    assert four.clusters == once.clusters
+
+
+@pytest.mark.parametrize("clusters", [40, 150])
+def test_interval_covers_the_truth_with_clusters(clusters):
+    random = np.random.default_rng(11)
+    hits = 0
+    for _ in range(300):
+        found = statistics.accuracy(*clustered(clusters, 4, 0.2, random), draws=400)
+        hits += found.low <= 0.5 <= found.high
+    assert hits / 300 >= 0.90  # nominal 0.95, three standard errors of the simulation below
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_certainty_is_never_claimed(value):
+    found = statistics.accuracy(np.full(50, value), np.arange(50).astype(str))
+    exact = stats.binomtest(int(50 * value), 50).proportion_ci(0.90, method="exact")  # one-sided 95 %
+    assert found.estimate == value
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+    same = statistics.paired_difference(np.full(50, value), np.full(50, value), np.arange(50).astype(str))
+    assert same.low < 0 < same.high
+
+
+def test_a_single_cluster_says_almost_nothing():
+    found = statistics.accuracy(np.array([1.0, 0, 1, 1]), np.array(["a"] * 4))
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_sign_flip_counts_all_patterns_of_few_clusters():
+    differences = np.array([1.0, 1, 0, -1, 1, 1, 0, 1])
+    groups = np.array(list("aabbccdd"))
+    sums = [2.0, -1.0, 2.0, 1.0]
+    patterns = [sum(s * x for s, x in zip(signs, sums, strict=True)) for signs in itertools.product((-1, 1), repeat=4)]
+    assert statistics.sign_flip(differences, groups) == np.mean([abs(p) >= 4 for p in patterns])
+    assert statistics.sign_flip(differences, groups, alternative="greater") == np.mean([p >= 4 for p in patterns])
+    assert statistics.sign_flip(-differences, groups, alternative="less") == np.mean([p >= 4 for p in patterns])
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_sign_flip_agrees_with_scipy(alternative):
+    differences = np.random.default_rng(4).choice([-1.0, 0, 1], 200, p=[0.12, 0.7, 0.18])
+    ours = statistics.sign_flip(differences, np.arange(200).astype(str), alternative=alternative)
+    oracle = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", alternative=alternative, n_resamples=9999, rng=np.random.default_rng(5)
+    )
+    assert ours == pytest.approx(oracle.pvalue, abs=0.015)
+
+
+def test_sign_flip_keeps_its_level_under_the_null_with_clusters():
+    random = np.random.default_rng(7)
+    false = 0
+    for _ in range(400):
+        a, groups = clustered(40, 4, 0.3, random)
+        b, _ = clustered(40, 4, 0.3, random)
+        false += statistics.sign_flip(a - b, groups, flips=199) <= 0.05
+    assert false / 400 <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_no_difference_is_p_one():
+    assert statistics.sign_flip(np.zeros(10), np.arange(10).astype(str)) == 1.0
+    assert statistics.mcnemar(np.ones(10), np.ones(10)) == 1.0
+
+
+def test_mcnemar_is_the_binomial_test_on_discordant_items():
+    a, b = np.array([1.0] * 9 + [0] * 3 + [1] * 20), np.array([0.0] * 9 + [1] * 3 + [1] * 20)
+    assert statistics.mcnemar(a, b) == pytest.approx(stats.binomtest(3, 12).pvalue)
+
+
+def test_holm_closed_form():
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_holm_keeps_order_and_lies_between_raw_and_bonferroni(p_values):
+    adjusted = statistics.holm(p_values)
+    for raw, one in zip(p_values, adjusted, strict=True):
+        assert raw <= one <= min(1.0, raw * len(p_values)) + 1e-12
+    assert [adjusted[i] for i in np.argsort(p_values, kind="stable")] == sorted(adjusted)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 20), (7, 20), (20, 20), (300, 1000)])
+def test_wilson_agrees_with_scipy(k, n):
+    oracle = stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert statistics.wilson(k, n) == pytest.approx((oracle.low, oracle.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "points"), [(160, 9.9), (500, 5.6), (1000, 4.0), (2000, 2.8)])
+def test_detectable_effect_of_the_published_table(n, points):
+    assert 100 * statistics.detectable(0.2, n) == pytest.approx(points, abs=0.05)
+
+
+def test_detectable_effect_is_detected_four_times_in_five():
+    random, n = np.random.default_rng(2), 500
+    effect = statistics.detectable(0.2, n)
+    better = (0.2 + effect) / 2
+    found = 0
+    for _ in range(200):
+        differences = random.choice([1.0, -1.0, 0.0], n, p=[better, 0.2 - better, 0.8])
+        found += statistics.sign_flip(differences, np.arange(n).astype(str), flips=399) <= 0.05
+    assert found / 200 == pytest.approx(0.8, abs=0.09)
+
+
+def test_design_effect_of_copies_is_their_number():
+    differences = np.random.default_rng(1).choice([-1.0, 0, 1], 300)
+    groups = np.arange(300).astype(str)
+    assert statistics.design_effect(differences, groups) == pytest.approx(1.0)
+    assert statistics.design_effect(np.repeat(differences, 3), np.repeat(groups, 3)) == pytest.approx(3.0)
+
+
+def test_ensemble_of_one_is_that_model_and_averages_probabilities():
+    rows, tokens = [[-2.0, -9.0, -1.0], [-3.0, -1.0]], [[1, 9, 1], [1, 1]]
+    assert statistics.ensemble([rows], [tokens]).tolist() == [1, 1]  # -9/9 and -1/1 tie: the first option
+    sure, unsure = [[0.0, -10.0]], [[-1.0, -0.9]]
+    assert statistics.ensemble([sure, unsure], [[[1, 1]]] * 2).tolist() == [0]
+    assert statistics.ensemble([unsure, unsure], [[[1, 1]]] * 2).tolist() == [1]
+
+
+def test_everything_repeats_with_its_seed():
+    a, groups = scores(seed=1)
+    b, _ = scores(seed=2)
+    once, again = (statistics.paired_difference(a, b, groups, seed=9) for _ in range(2))
+    assert once == again
+    assert statistics.sign_flip(a - b, groups, seed=9) == statistics.sign_flip(a - b, groups, seed=9)
