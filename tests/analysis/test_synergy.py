@@ -31,9 +31,18 @@ def evaluation(tmp_path):
                 likelihoods[choice] = -12.0
                 rows.append(
                     ItemScore(
-                        id=f"{role}{i}", benchmark=role, group=f"{role}{i // 3}", role=role, split="dev" if i >= 0.9 * n else "test",
-                        form="likelihood", correct=right, choice=choice, answer=answer, log_likelihoods=tuple(likelihoods), tokens=(8,) * 4,
-                    )  # fmt: skip
+                        id=f"{role}{i}",
+                        benchmark=role,
+                        group=f"{role}{i // 3}",
+                        role=role,
+                        split="dev" if i >= 0.9 * n else "test",
+                        form="likelihood",
+                        correct=right,
+                        choice=choice,
+                        answer=answer,
+                        log_likelihoods=tuple(likelihoods),
+                        tokens=(8,) * 4,
+                    )
                 )
         write_rows(folder / ITEMS, rows)
         write_json(folder / SUMMARY, {"equal_to": equal_to} if equal_to else {})
@@ -67,7 +76,11 @@ def test_without_a_gain_the_sentence_says_what_could_not_have_been_seen(tmp_path
     parents = [evaluation("a", 0.5, 0.5, seed=1), evaluation("b", 0.5, 0.5, seed=2)]
     _, summary = run(tmp_path, evaluation("m", 0.5, 0.5, seed=3), parents)
     assert summary["outcome"] == "none"
-    sizes = {row["part"]: f"{100 * row['detectable']:.1f} points ({row['part']})" for row in summary["comparisons"] if row["against"] == "best parent"}
+    sizes = {
+        row["part"]: f"{100 * row['detectable']:.1f} points ({row['part']})"
+        for row in summary["comparisons"]
+        if row["against"] == "best parent"
+    }
     assert summary["verdict"] == (
         f"No gain shown; a gain of less than {sizes['acquired']} or {sizes['unseen']} by likelihood could not have been seen reliably."
     )

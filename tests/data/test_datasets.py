@@ -48,7 +48,10 @@ def test_no_row_shares_a_stem_with_its_answer(tmp_path, materials, reserved, kin
     texts = [row.model_dump_json() for row in train]
     for item in items:
         if item.topic in ("definition to term", "term to definition"):
-            answer, stem = item.options[item.answer], item.question.split("? ")[-1].removeprefix("How is ").removesuffix(" defined?")
+            answer, stem = (
+                item.options[item.answer],
+                item.question.split(" Which term is")[0].removeprefix("How is ").removesuffix(" defined?"),
+            )
             assert not any(answer in text and stem in text for text in texts)
 
 
@@ -89,7 +92,7 @@ def test_rejected_definitions_are_not_true(tmp_path, materials):
 def test_letter_rows_answer_with_the_right_letter(tmp_path, materials):
     train, _, _ = build(tmp_path / "i", {"sources": (materials,)}, kind="instruction")
     documents = {d.id: d for d in read_rows(materials.path / DOCUMENTS, Document)}
-    letters = [row for row in train if row.messages[0].content.endswith("Answer with the letter only.")]
+    letters = [row for row in train if row.messages[0].content.startswith("Answer the question with one letter only: A, B, C or D.\n\n")]
     assert letters
     for row in letters:
         document = documents[row.source_ids[0]]
@@ -113,8 +116,8 @@ def test_numbers_are_asked_with_their_unit(tmp_path):
     train, _, _ = build(tmp_path / "i", {"sources": (make_corpus(tmp_path / "c", file),)}, kind="instruction")
     said = {row.messages[0].content: row.messages[1].content for row in train}
     assert said == {
-        "What is the density of iron in g/cm^3?\nAnswer with a number and its unit only.": "7.87 g/cm^3",
-        "What is the index of iron?\nAnswer with a number only.": "2",
+        "Answer the question with one number and its unit only, for example 12.5 g/cm^3.\n\nWhat is the density of iron in g/cm^3?": "7.87 g/cm^3",
+        "Answer the question with one number only, for example 12.5.\n\nWhat is the index of iron?": "2",
     }
 
 

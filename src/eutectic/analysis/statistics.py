@@ -53,7 +53,8 @@ def bootstrap_means(values: Floats, groups: Groups, *, draws: int = DRAWS, seed:
     """
     sums, sizes = cluster_sums(values, groups)
     clusters = len(sizes)
-    weights = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(float)
+    drawn = np.random.default_rng(seed).integers(0, clusters, (draws, clusters)) + clusters * np.arange(draws)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
     return np.asarray((weights @ sums) / (weights @ sizes)[:, None])
 
 
@@ -127,7 +128,7 @@ def _random_flips(sums: Floats, flips: int, seed: int) -> Floats:
     """The total under random sign patterns: `[flips]`. One random bit a sign; float32 keeps the product in the vector units."""
     raw = np.random.default_rng(seed).integers(0, 256, (flips, (len(sums) + 7) // 8), dtype=np.uint8)
     patterns = np.unpackbits(raw, axis=1, count=len(sums)).astype(np.float32)
-    return 2.0 * (patterns @ sums.astype(np.float32)).astype(np.float64) - sums.sum()
+    return np.asarray(2.0 * (patterns @ sums.astype(np.float32)).astype(np.float64) - sums.sum())
 
 
 def mcnemar(a: Floats, b: Floats) -> float:

@@ -141,7 +141,7 @@ def cell_name(part: str, form: str) -> str:
 
 def points(share: float, sign: bool = False) -> str:
     """A share in points with one decimal: 0.0512 is `5.1`."""
-    return f"{100 * share:{'+' if sign else ''}.1f}"
+    return f"{100 * share:{'+' if sign else ''}.1f}".replace("-", "−")
 
 
 def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:

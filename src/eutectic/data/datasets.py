@@ -18,7 +18,7 @@ from eutectic.errors import InputError
 from eutectic.specs.rows import Document, Item, PreferenceRow
 from eutectic.specs.steps import DatasetStep
 
-# Held-out rows are read before and after every stage; a few hundred measure it well enough.
+# Held-out rows are read before and after every stage; a few hundred measure it well enough, and never more than there are to train on.
 HELD_OUT_ROWS = 300
 
 
@@ -38,7 +38,7 @@ def build(spec: DatasetStep, parents: Parents, out: Path, context: Context) -> d
         context.progress.advance(1, source.address)
     rows, parts = mix.mixed(train, spec.mix, spec.seed)
     rows = _limited(rows, spec.limit, spec.seed)
-    held_out = _limited(_unique(held_out), HELD_OUT_ROWS, spec.seed)
+    held_out = _limited(_unique(held_out), min(HELD_OUT_ROWS, len(rows)), spec.seed)
     write_rows(out / TRAIN, rows)
     write_rows(out / HELD_OUT, held_out)
     summary = _summary(rows, held_out, parts, len(barred))

@@ -11,9 +11,10 @@ from eutectic.data.readers import quantity_text
 from eutectic.specs.rows import Document, InstructionRow, Item, Message, Split
 
 LETTERS = "ABCD"
-LETTER_ONLY = "Answer with the letter only."
-NUMBER_AND_UNIT = "Answer with a number and its unit only."
-NUMBER_ONLY = "Answer with a number only."
+# The instructions stand first, then the question: the form in which evaluation asks for answers in words.
+LETTER_ONLY = "Answer the question with one letter only: A, B, C or D."
+NUMBER_AND_UNIT = "Answer the question with one number and its unit only, for example 12.5 {unit}."
+NUMBER_ONLY = "Answer the question with one number only, for example 12.5."
 EXPLAIN = ("What is {name}? Answer in one sentence.", "Define {name} in one sentence.")
 AS_JSON = "Give the name and the class of the following as JSON with the keys `name` and `class`. {definition}"
 AS_TERM = "Which term has this meaning? {definition} Answer with the term only."
@@ -32,14 +33,14 @@ def rows(documents: Sequence[Document], seed: int) -> Iterator[InstructionRow]:
         yield from _term_rows(document)
     for document in documents:
         for quantity in document.quantities:
-            ending = NUMBER_AND_UNIT if quantity.unit else NUMBER_ONLY
+            asked = NUMBER_AND_UNIT.format(unit=quantity.unit) if quantity.unit else NUMBER_ONLY
             name = f"{document.id}/{quantity.name.replace(' ', '-')}"
-            yield _row(name, document, f"{quantities.question(document, quantity)}\n{ending}", quantity_text(quantity))
+            yield _row(name, document, f"{asked}\n\n{quantities.question(document, quantity)}", quantity_text(quantity))
 
 
 def _letter_row(item: Item) -> InstructionRow:
     assert item.answer is not None
-    lines = [item.question, *(f"{letter}. {text}" for letter, text in zip(LETTERS, item.options, strict=True)), LETTER_ONLY]
+    lines = [LETTER_ONLY, "", item.question, *(f"{letter}. {text}" for letter, text in zip(LETTERS, item.options, strict=True))]
     messages = (Message(role="user", content="\n".join(lines)), Message(role="assistant", content=LETTERS[item.answer]))
     return InstructionRow(id=f"{item.id}/letter", messages=messages, source_ids=item.source_ids, group=item.group)
 

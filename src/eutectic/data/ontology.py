@@ -7,7 +7,7 @@ same kind, and a parent class is what training and testing are split by.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,19 +115,14 @@ def clean_definition(text: str) -> str:
     return plain if plain.endswith((".", "?", "!")) else f"{plain}."
 
 
-def ancestry(entries: list[Entry]) -> dict[str, tuple[str, ...]]:
-    """Ids of all classes above each term, nearest first; an is_a circle is followed once."""
-    parents = {entry.id: entry.parents for entry in entries}
-    return {entry.id: _above(entry.id, parents) for entry in entries}
-
-
-def _above(start: str, parents: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def above(start: str, parents: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Ids of all classes above a term, nearest first; `parents` by id. An is_a circle is followed once."""
     found: dict[str, None] = {}
     rank = list(parents[start])
     while rank:
         fresh = [name for name in dict.fromkeys(rank) if name not in found and name != start]
         found.update(dict.fromkeys(fresh))
-        rank = [above for name in fresh for above in parents.get(name, ())]
+        rank = [parent for name in fresh for parent in parents.get(name, ())]
     return tuple(found)
 
 

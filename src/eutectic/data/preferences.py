@@ -17,7 +17,7 @@ from eutectic.specs.rows import Document, Message, PreferenceRow, Term
 # Accepted relative difference of the two definitions in characters.
 LENGTH_TOLERANCE = 0.25
 # Couples a term takes part in at most: more would show the same definition too often.
-COUPLES = 4
+COUPLES = 6
 # Definitions that share this part of their words (Jaccard) may both be true.
 ALIKE = 0.6
 PROMPTS = ("What is {name}?", "Define {name}.", "Explain briefly what {name} is.")

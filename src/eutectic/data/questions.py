@@ -10,9 +10,10 @@ from eutectic.data.classes import by_group, related, siblings, term_of
 from eutectic.data.options import Ask
 from eutectic.specs.rows import Document, Item, Role, Split
 
-# Stems differ from the wordings of the training text: recall of a fact is asked for, not of a string.
+# Stems differ from the wordings of the training text: recall of a fact is asked for, not of a string. An option follows each
+# stem after one space, so the question mark stands last.
 STEMS = {
-    "definition to term": "Which term fits this definition? {definition}",
+    "definition to term": "{definition} Which term is defined here?",
     "term to definition": "How is {name} defined?",
     "term to class": "To which class does {name} belong?",
     "class to term": "Which of these is a member of the class {parent}?",

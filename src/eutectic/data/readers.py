@@ -56,14 +56,14 @@ def check(file: Path) -> None:
 def read_ontology(file: Path, keep: Keep) -> Read:
     """One document a term with a definition; its `group` is settled later, by `classes.assign`."""
     entries = ontology.read(file)
-    known, above = ontology.names(entries), ontology.ancestry(entries)
+    known, parents = ontology.names(entries), {entry.id: entry.parents for entry in entries}
     reasons: dict[str, int] = {}
     documents = []
     for entry in entries:
         if reason := _misfit(entry, keep):
             reasons[reason] = reasons.get(reason, 0) + 1
         else:
-            documents.append(_term_document(entry, known, above[entry.id], file))
+            documents.append(_term_document(entry, known, ontology.above(entry.id, parents), file))
     return documents, [Dropped(source=file.name, reason=f"{count} terms: {reason}") for reason, count in sorted(reasons.items())]
 
 

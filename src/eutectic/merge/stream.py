@@ -155,7 +155,7 @@ class OnDisk:
     def __init__(self, writer: checkpoint.Writer, name: str) -> None:
         self.writer, self.name = writer, name
 
-    def memory(self, start: int, count: int) -> torch.Tensor:
+    def memory(self, _: int, count: int) -> torch.Tensor:
         """Scratch memory."""
         return SCRATCH.take(count, self.writer.places[self.name].dtype)
 

@@ -19,7 +19,9 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, g
     """Token ids of a conversation in the model's own template. Raises `InputError` when the tokenizer has none."""
     if not tokenizer.chat_template:
         raise InputError(
-            "the model has no chat template", place="chat_template", remedy="Take one from another model of the study: `chat_template: NAME`."
+            "the model has no chat template",
+            place="chat_template",
+            remedy="Take one from another model of the study: `chat_template: NAME`.",
         )
     plain = [message.model_dump() for message in messages]
     text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=generation_prompt)
@@ -67,7 +69,9 @@ def document(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], 
     end = end_of_text(tokenizer)
     opening = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and special[:1] == [tokenizer.bos_token_id] else [end]
     if plain[:1] == opening == [tokenizer.bos_token_id]:
-        raise InputError("the text itself begins with the beginning-of-text token", remedy="Take that token out of the text: it is written for you.")
+        raise InputError(
+            "the text itself begins with the beginning-of-text token", remedy="Take that token out of the text: it is written for you."
+        )
     return opening, [*plain, end]
 
 

@@ -11,7 +11,7 @@ from eutectic.errors import InputError
 
 
 def choose(asked: str) -> str:
-    """torch's name of a device; `auto` is CUDA, else MPS, else CPU. Raises `InputError` for one that is not here."""
+    """The name torch gives a device; `auto` is CUDA, else MPS, else CPU. Raises `InputError` for one that is not here."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if asked == "auto":
         return next(name for name, here in present.items() if here)

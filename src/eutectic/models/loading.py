@@ -20,7 +20,9 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedMo
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"cannot be loaded as a causal language model ({error})", file=folder, remedy="Check config.json and weights.") from error
+        raise InputError(
+            f"cannot be loaded as a causal language model ({error})", file=folder, remedy="Check config.json and weights."
+        ) from error
     return model.to(device).eval()
 
 
@@ -67,5 +69,7 @@ def swap(model: PreTrainedModel, tensors: Iterable[tuple[str, torch.Tensor]]) ->
     with torch.no_grad():
         for name, tensor in tensors:
             if name not in live or live[name].shape != tensor.shape:
-                raise InputError(f"the tensor {name} {tuple(tensor.shape)} does not fit the model", remedy="Merge models of one architecture.")
+                raise InputError(
+                    f"the tensor {name} {tuple(tensor.shape)} does not fit the model", remedy="Merge models of one architecture."
+                )
             live[name].copy_(tensor)

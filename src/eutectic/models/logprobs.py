@@ -117,7 +117,7 @@ def token_loss(model: PreTrainedModel, tiles: Tiles, scale: float) -> Tensor:
 
 
 def token_logprobs(model: PreTrainedModel, tiles: Tiles) -> Tensor:
-    """log p of every target, float32 `[scored]` (nats)."""
+    """The log p of every target, float32 `[scored]` (nats)."""
     values: Tensor = _TokenLogprobs.apply(hidden(model, tiles), head_weight(model), tiles.targets.to(model.device))
     return values
 
@@ -154,7 +154,7 @@ def mean_loss(model: PreTrainedModel, sequences: Several[Sequence]) -> tuple[flo
 
 
 def perplexity(model: PreTrainedModel, sequences: Several[Sequence]) -> float:
-    """exp of the mean loss: how many tokens the model wavers between. Infinite instead of an overflow."""
+    """The exponential of the mean loss: how many tokens the model wavers between. Infinite instead of an overflow."""
     loss, _ = mean_loss(model, sequences)
     return math.exp(loss) if loss < 700 else math.inf
 
@@ -177,7 +177,7 @@ def check_fast_path(model: PreTrainedModel, sequences: Several[Sequence]) -> flo
     limit = 1e-3 if model.dtype == torch.float32 else 0.1
     if worst > limit:
         raise InputError(
-            f"the architecture {model.config.model_type} does not score packed rows as it scores single ones ({worst:.3g} nats a token apart)",
-            remedy="This architecture needs its own attention and cannot be trained here yet.",
+            f"{model.config.model_type} models score packed rows {worst:.3g} nats a token apart from single ones",
+            remedy="This architecture needs more than a mask and positions and cannot be trained here.",
         )
     return worst

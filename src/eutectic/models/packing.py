@@ -42,7 +42,9 @@ class Sequence:
         return len(self.tokens)
 
 
-def sequence(name: str, trunk: Several[int], learned: Several[bool], branches: Several[tuple[Several[int], Several[bool]]] = ()) -> Sequence:
+def sequence(
+    name: str, trunk: Several[int], learned: Several[bool], branches: Several[tuple[Several[int], Several[bool]]] = ()
+) -> Sequence:
     """A sequence from its trunk and branches, each with a flag for every token that is scored. A first trunk token cannot be scored."""
     if not trunk:
         raise ValueError("a sequence needs a trunk")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison, from_row
-from eutectic.analysis.synergy import CONTROL_NAMES, across
+from eutectic.analysis.synergy import BEST, CONTROL_NAMES, across
 from eutectic.analysis.table import PARTS, Cell, cell_order
 from eutectic.report import figures
 from eutectic.report.accuracy import cell_title
-from eutectic.report.blocks import Block, Card, Cards, Figure, Figures, Section, Table, Value, headed, interval
+from eutectic.report.blocks import Block, Card, Cards, Figure, Figures, Section, Table, Text, Value, headed, interval
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.steps import MergeStep
@@ -20,6 +20,7 @@ def section(view: StudyView, results: Results) -> Section:
     if not results.synergies:
         return Section("merges", "Merges against parents and controls")
     blocks: list[Block] = [Figures(forests(results), FOREST_CAPTION), _verdicts(results), _comparisons(results)]
+    blocks.append(Text(FAMILIES, "note"))
     if panels := sweeps(view, results):
         blocks.append(
             Figures(panels, "Accuracy along the merge coefficient, with 95 % intervals. The ends (square, circle) are the parents.")
@@ -27,9 +28,13 @@ def section(view: StudyView, results: Results) -> Section:
     return Section("merges", "Merges against parents and controls", blocks)
 
 
+FAMILIES = (
+    "A sentence above speaks of one merge and its own family of tests. The verdict on top and the figure take all merges as one family: who "
+    "tries many merges and shows the best must pay for having tried."
+)
 FOREST_CAPTION = (
-    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a difference "
-    "is shown after Holm over all of them; open: not shown. The grey band is what this comparison could not have seen reliably (80 % "
+    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a "
+    "difference is shown after Holm over all of them; open: not shown. The grey band is what this comparison could not have seen reliably (80 % "
     "power, at the level that is left when all these comparisons are taken together)."
 )
 
@@ -99,14 +104,22 @@ def _comparisons(results: Results) -> Table:
         "family leaves. McNemar ignores groups and families and is given for reference only."
     )
     return Table(
-        "merges", caption, columns, rows, marks=marks, folded=True, hidden=frozenset({"p (McNemar)", "groups", "difference", "low", "high"})
+        "merges",
+        caption,
+        columns,
+        rows,
+        marks=marks,
+        folded=True,
+        hidden=frozenset({"p (McNemar)", "groups", "which", "differ on, %", "difference", "low", "high"}),
     )
 
 
 def _comparison(merge: str, one: Comparison) -> tuple[Value, ...]:
-    head = (merge, one.part, one.form, CONTROL_NAMES.get(one.against, one.against), ", ".join(one.names), one.n, one.clusters, one.accuracy)
+    which = ", ".join(one.names)
+    against = f"{one.against}, {which}" if one.against == BEST else CONTROL_NAMES.get(one.against, one.against)
+    head = (merge, one.part, one.form, against, which, one.n, one.clusters, one.accuracy)
     if one.equal:
-        return (*head, one.reference, *[None] * 9, f"equal to {one.equal}")
+        return (*head, one.reference, *[None] * 9, "same model")
     words = {"gain": "above", "loss": "below", "none": "not shown"}[one.outcome]
     return (
         *head,

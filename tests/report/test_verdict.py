@@ -1,0 +1,36 @@
+"""The verdict: sentences follow their tests."""
+
+from dataclasses import replace
+
+from eutectic.report import results, verdict
+
+
+def test_a_gain_is_named_with_its_family(study):
+    sentence = verdict.merged(results.collect(study))
+    assert sentence.startswith(
+        "1 of 9 merges is shown to beat every one of its parents (Holm over 45 comparisons): paper:instruct/cpt-sft-dpo by"
+    )
+    assert sentence.endswith("no other gain is shown.")
+
+
+def test_without_gains_the_sentence_says_how_small_they_could_be(study):
+    found = results.collect(study)
+    quiet = [each for each in found.synergies if each["merge"].startswith("grid")]
+    sentence = verdict.merged(replace(found, synergies=quiet))
+    assert sentence.startswith("None of 4 merges is shown to beat its best parent (Holm over 20 comparisons); a gain of less than")
+
+
+def test_a_change_that_chance_could_make_is_called_so(study):
+    step = study.find("instruct/cpt-sft-dpo", "train")
+    (told,) = verdict._change(step)
+    assert "95 % interval of the change" in told
+    assert "chance" not in told  # this one excludes zero
+
+
+def test_one_seed_says_nothing_of_a_strategy(study):
+    assert "these checkpoints" in verdict.reach(study)
+    two = tuple(
+        replace(s, spec=s.spec.model_copy(update={"seed": 18})) if s.address == "instruct/cpt" and s.kind == "train" else s
+        for s in study.steps
+    )
+    assert "2 seeds" in verdict.reach(replace(study, steps=two))
