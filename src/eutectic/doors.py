@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eutectic.artifacts import RECORD, SUMMARY, Artifact, Record, read_json
+from eutectic.artifacts import RECORD, SUMMARY, TENSORS, Artifact, Record, read_json, read_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import DigestCache
@@ -35,10 +35,21 @@ def merge(config: str | Path, out: str | Path, context: Context | None = None) -
     """Merge as a mergekit file says and return the ledger; `out` appears whole or not at all."""
     from eutectic.merge import mergekit_file, stream
 
-    step, parents = mergekit_file.read(Path(config))
-    stream.check(step, parents)
+    asked = mergekit_file.read(Path(config))
+    parents = {"models": tuple(_named(Path(config), asked.lines, name) for name in asked.models)}
+    if asked.base is not None:
+        parents["base"] = (_named(Path(config), asked.lines, asked.base),)
+    stream.check(asked.step, parents)
     with whole(Path(out)) as partial:
-        return stream.build(step, parents, partial, context or Context())
+        return stream.build(asked.step, parents, partial, context or Context())
+
+
+def _named(config: Path, lines: Mapping[str, int], name: str) -> Artifact:
+    """A model as a mergekit file names it: a folder, relative to where the command runs or to the file."""
+    folder = next((f for f in (Path(name).expanduser(), config.parent / name) if (f / "config.json").is_file()), None)
+    if folder is None:
+        raise InputError(f"{name!r} is no folder with a config.json", file=config, line=lines.get(name), remedy="Give the folder of a model.")
+    return Artifact("checkpoint", name, DigestCache().folder(folder), folder)
 
 
 def evaluate(
@@ -76,8 +87,16 @@ def evaluate(
 def compare(first: str | Path, second: str | Path, context: Context | None = None) -> dict[str, Any]:
     """Angles, norms and distances between two checkpoints: a summary, and a row for each tensor under `tensors`."""
     from eutectic.merge import geometry
+    from eutectic.specs.rows import TensorGeometry
+    from eutectic.specs.steps import GeometryStep, MergeStep
 
-    return geometry.compare(model_folder(Path(first)), model_folder(Path(second)), context or Context())
+    base, other = (Artifact("checkpoint", str(folder), "", model_folder(Path(folder))) for folder in (first, second))
+    middle = MergeStep(method="slerp", parameters={"t": 0.5})
+    merge = Artifact("checkpoint", "compare", "", None, middle, {"base": (base,), "models": (other,)})
+    with tempfile.TemporaryDirectory() as scratch:
+        geometry.build(GeometryStep(), {"merge": (merge,)}, Path(scratch), context or Context())
+        rows = read_rows(Path(scratch) / TENSORS, TensorGeometry)
+        return {**read_json(Path(scratch) / SUMMARY), "tensors": [row.model_dump(mode="json") for row in rows]}
 
 
 def verify(folder: str | Path) -> dict[str, Any]:

@@ -87,3 +87,12 @@ def test_generated_definitions_become_empty():
 def test_a_definition_that_repeats_the_name_holds_no_fact():
     assert ontology.repeats_name(ontology.Entry("1", "tarsal cartilage", "A cartilaginous element of the tarsal region."))
     assert not ontology.repeats_name(ontology.Entry("1", "enamel", "The hard outer layer of a tooth."))
+
+
+@pytest.mark.parametrize("citation", ["(modified from Baumel et al. 1993)", "[FMA,modified]", "(Huysseune, 1983)"])
+def test_citations_are_taken_out(citation):
+    assert ontology.clean_definition(f"the crest of the body {citation}.") == "The crest of the body."
+
+
+def test_short_words_count_unless_they_are_common():
+    assert ontology.content_words("the fat pad and any cartilage") == {"fat", "pad", "cartil"}

@@ -66,7 +66,10 @@ def test_several_models_keep_their_method() -> None:
 
 
 def test_a_scheduled_slerp_gets_both_controls() -> None:
-    assert controls(step("slerp", t=SCHEDULE)) == [("linear_schedule", step("linear", t=[{"filter": "mlp", "value": [0, 1]}, 0.5])), ("linear", step("linear", t=0.5))]
+    assert controls(step("slerp", t=SCHEDULE)) == [
+        ("linear_schedule", step("linear", t=[{"filter": "mlp", "value": [0, 1]}, 0.5])),
+        ("linear", step("linear", t=0.5)),
+    ]
 
 
 def test_a_control_equal_to_the_merge_is_left_out() -> None:

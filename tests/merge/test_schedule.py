@@ -13,7 +13,12 @@ PAPER = [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "ml
 
 @pytest.mark.parametrize(
     ("tensor", "layer"),
-    [("model.layers.7.mlp.up_proj.weight", 7), ("transformer.h.11.attn.weight", 11), ("lm_head.weight", None), ("model.layers.3.experts.5.w", 3)],
+    [
+        ("model.layers.7.mlp.up_proj.weight", 7),
+        ("transformer.h.11.attn.weight", 11),
+        ("lm_head.weight", None),
+        ("model.layers.3.experts.5.w", 3),
+    ],
 )
 def test_the_layer_is_the_first_number_of_a_name(tensor: str, layer: int | None) -> None:
     assert layer_of(tensor) == layer
@@ -33,7 +38,9 @@ def test_a_list_is_piecewise_linear_and_exact_at_its_entries() -> None:
 
 
 def test_the_papers_schedule() -> None:
-    at = lambda name: value_at(PAPER, name, 5)
+    def at(name: str) -> float | None:
+        return value_at(PAPER, name, 5)
+
     assert [at(f"model.layers.{i}.self_attn.q_proj.weight") for i in range(5)] == [0, 0.5, 0.3, 0.7, 1]
     assert [at(f"model.layers.{i}.mlp.up_proj.weight") for i in range(5)] == [1, 0.5, 0.7, 0.3, 0]
     assert at("model.embed_tokens.weight") == at("model.norm.weight") == at("model.layers.2.input_layernorm.weight") == 0.5

@@ -95,7 +95,11 @@ def test_a_stream_must_give_every_tensor_of_its_layout(tmp_path: Path) -> None:
 HEADERS = {
     "no JSON": (b"nonsense", b"", "sound JSON"),
     "no object": (b"[1]", b"", "no JSON object"),
-    "a name twice": (b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"0" * 4, "twice"),
+    "a name twice": (
+        b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        b"0" * 4,
+        "twice",
+    ),
     "beyond the end": ({"x": entry(0, 400, [100])}, b"0" * 40, "ends at byte"),
     "range shorter than shape": ({"x": entry(0, 4, [100])}, b"0" * 4, "to a tensor of 400 bytes"),
     "huge shape": ({"x": entry(0, 4, [2**62, 2**62])}, b"0" * 4, "to a tensor of"),
@@ -171,7 +175,7 @@ def sharded(folder: Path, change: dict[str, str]) -> Path:
 def test_an_index_that_names_a_missing_shard_is_refused(tmp_path: Path) -> None:
     folder = sharded(tmp_path, {})
     next(folder.glob("model-00002-*")).unlink()
-    with pytest.raises(InputError, match="model-00002.*missing"):
+    with pytest.raises(InputError, match=r"model-00002.*missing"):
         open_checkpoint(folder)
 
 
@@ -179,7 +183,9 @@ def test_an_index_must_agree_with_its_shards_and_stay_in_its_folder(tmp_path: Pa
     with pytest.raises(InputError, match="in no shard"):
         open_checkpoint(sharded(tmp_path / "a", {"ghost": "model-00001-of-00005.safetensors"}))
     with pytest.raises(InputError, match="which the index puts into"):
-        open_checkpoint(sharded(tmp_path / "b", {"a.weight": "model-00002-of-00005.safetensors", "b.bias": "model-00001-of-00005.safetensors"}))
+        open_checkpoint(
+            sharded(tmp_path / "b", {"a.weight": "model-00002-of-00005.safetensors", "b.bias": "model-00001-of-00005.safetensors"})
+        )
     with pytest.raises(InputError, match="no safetensors file of this folder"):
         open_checkpoint(sharded(tmp_path / "c", {"a.weight": "../c/model-00001-of-00005.safetensors"}))
     (tmp_path / "d").mkdir()

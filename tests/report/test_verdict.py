@@ -25,6 +25,8 @@ def test_a_change_that_chance_could_make_is_called_so(study):
     (told,) = verdict._change(step)
     assert "95 % interval of the change" in told
     assert "chance" not in told  # this one excludes zero
+    (doubtful,) = verdict._change(study.find("instruct/cpt-sft-orpo", "train"))
+    assert "points, a change that chance could make)" in doubtful
 
 
 def test_one_seed_says_nothing_of_a_strategy(study):

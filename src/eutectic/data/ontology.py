@@ -20,9 +20,36 @@ NAME_WORDS = 7
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "W": " "}
-_WORD = re.compile(r"[a-z]{4,}")
+_WORD = re.compile(r"[a-z]{3,}")
+_SHORT = frozenset(
+    [
+        "all",
+        "and",
+        "any",
+        "are",
+        "but",
+        "can",
+        "for",
+        "had",
+        "has",
+        "its",
+        "may",
+        "not",
+        "off",
+        "one",
+        "our",
+        "out",
+        "per",
+        "she",
+        "the",
+        "two",
+        "via",
+        "was",
+        "who",
+    ]
+)
 _MARKUP = re.compile(r"<[^>]{1,12}>")
-_CITATION = re.compile(r"\s*\[[^\]]*\]")
+_CITATION = re.compile(r"\s*\[[^\]]*\]|\s*\([^()]*(?:et al|modified from|[A-Z][a-z]+,? \d{4})[^()]*\)")
 _GENERATED = re.compile(r"automatically generated|obsolete", re.IGNORECASE)
 _SIDED = re.compile(
     r"\b(?:left|right|\d+[a-z]?|[ivx]+|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)\b", re.IGNORECASE
@@ -148,8 +175,11 @@ def repeats_name(entry: Entry) -> bool:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Words of four letters and more, cut to six letters so that `cartilage` and `cartilaginous` are one."""
-    return frozenset(word[:6] for word in _WORD.findall(text.lower()))
+    """Words of three letters and more, cut to six letters so that `cartilage` and `cartilaginous` are one.
+
+    Common words of three letters are left out; longer ones stay, since even `with` may tell an option.
+    """
+    return frozenset(word[:6] for word in _WORD.findall(text.lower()) if word not in _SHORT)
 
 
 def twin_key(text: str) -> str:

@@ -2,7 +2,7 @@
 
 They come from siblings first, are matched in length (the wanted place of the answer among the four lengths is drawn by
 hash, so that neither "take the shortest" nor "take the longest" is a strategy), and leave no lexical trace: no word of
-four or more letters is shared by the question and exactly one option, and the answer never shares the most.
+three or more letters is shared by the question and exactly one option, and the answer never shares the most.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ QUANTITIES = (
     "The {quantity} of {title} is {value}.",
     "{value} is the {quantity} of {title}.",
     "{Title}, {quantity}: {value}.",
-    "A {quantity} of {value} belongs to {title}.",
-    "{Title} has a {quantity} of {value}.",
+    "The value {value} for the {quantity} belongs to {title}.",
+    "For {title}, the {quantity} is {value}.",
     "With a {quantity} of {value}: {title}.",
 )
 MOST_WORDINGS = len(DEFINITIONS)

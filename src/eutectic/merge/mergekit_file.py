@@ -7,6 +7,7 @@ the first model.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,23 +35,19 @@ class MergekitMerge:
 
 def read(path: Path) -> MergekitMerge:
     """The merge in a mergekit file; raises `InputError` with file and line for whatever is wrong or not supported."""
-    file = read_yaml(path, version="1.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ruamel tells people that YAML 1.1 wants `1.0e-3`; mergekit reads `1e-3` as a number too
+        file = read_yaml(path, version="1.1")
     if not isinstance(file.value, dict):
         raise InputError("is no mergekit configuration", file=path, remedy="It needs at least `merge_method` and `models`.")
     _refuse_unknown(file, (), file.value, KEYS)
-    try:
-        return _read(file, file.value)
-    except InputError as error:
-        if error.file is not None:
-            raise
-        place = _place(error.place)
-        raise error.at(file=path, line=file.line_of(place)) from error
+    return _merge(file, file.value)
 
 
-def _read(file: YamlFile, value: Mapping[str, Any]) -> MergekitMerge:
+def _merge(file: YamlFile, value: Mapping[str, Any]) -> MergekitMerge:
     method = value.get("merge_method")
     if not isinstance(method, str):
-        raise InputError("`merge_method` is missing", remedy="Name the method, for instance `merge_method: slerp`.")
+        raise InputError("`merge_method` is missing", file=file.path, remedy="Name the method, for instance `merge_method: slerp`.")
     if method not in _methods():
         raise InputError(
             f"the merge method {method!r} is not supported", file=file.path, line=file.line_of(("merge_method",)),
@@ -73,7 +70,10 @@ def _read(file: YamlFile, value: Mapping[str, Any]) -> MergekitMerge:
     step = MergeStep(method=method, parameters=parameters)
     lines = {name: file.line_of(("models", i, "model")) or 1 for i, (name, _) in enumerate(listed)}
     models = tuple(name for name, _ in entries)
-    check(step, len(models), base is not None)
+    try:
+        check(step, len(models), base is not None)
+    except InputError as error:
+        raise error.at(file=file.path, line=file.line_of(_place(error.place, [_index(listed, name) for name in models]))) from error
     return MergekitMerge(step, base, models, {**({base: file.line_of(("base_model",)) or 1} if base else {}), **lines})
 
 
@@ -192,9 +192,9 @@ def _check_tokenizer(file: YamlFile, value: Mapping[str, Any]) -> None:
             )  # fmt: skip
 
 
-def _place(dotted: str) -> tuple[str | int, ...]:
-    """A place in the merge step as a place in the file (`parameters.models.1.weight` -> models, 1, parameters, weight)."""
+def _place(dotted: str, positions: Sequence[int]) -> tuple[str | int, ...]:
+    """A place in the merge step as a place in the file (`parameters.models.0.weight` -> models, positions[0], parameters, weight)."""
     parts: list[str | int] = [int(part) if part.isdigit() else part for part in dotted.split(".") if part]
     if parts[:2] == ["parameters", "models"] and len(parts) > 2:
-        return ("models", parts[2], "parameters", *parts[3:])
+        return ("models", positions[int(parts[2])], "parameters", *parts[3:])
     return ("merge_method",) if parts == ["method"] else ("base_model",) if parts == ["base"] else tuple(parts)

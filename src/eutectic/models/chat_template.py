@@ -77,13 +77,18 @@ def document(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], 
 
 def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that closes a document; raises `InputError` when the tokenizer has neither that nor an end-of-sequence token."""
-    vocabulary = tokenizer.get_vocab()
     for token in END_OF_TEXT:
-        if token in vocabulary:
-            return int(vocabulary[token])
+        if (number := _token_id(tokenizer, token)) is not None:
+            return number
     if tokenizer.eos_token_id is None:
         raise InputError("the tokenizer has no end-of-sequence token", remedy="Name one in tokenizer_config.json (`eos_token`).")
     return int(tokenizer.eos_token_id)
+
+
+def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
+    """Number of a token, or None where the vocabulary lacks it; asked for every row, so the vocabulary is never copied out."""
+    number = tokenizer.convert_tokens_to_ids(token)
+    return int(number) if number is not None and tokenizer.convert_ids_to_tokens(number) == token else None
 
 
 def _same_beginning(whole: list[int], beginning: list[int]) -> None:
@@ -101,8 +106,7 @@ def _end(tokenizer: PreTrainedTokenizerBase, ids: list[int], start: int) -> int:
     The stop token is found by its place, never by comparing with the padding token, so a tokenizer whose padding is its end of
     sequence loses nothing. Raises `InputError` when no stop token follows: a model trained so would never end an answer.
     """
-    vocabulary = tokenizer.get_vocab()
-    ends = {tokenizer.eos_token_id, *(vocabulary[token] for token in END_OF_TURN if token in vocabulary)}
+    ends = {tokenizer.eos_token_id, *(_token_id(tokenizer, token) for token in END_OF_TURN)} - {None}
     place = next((i + 1 for i in range(len(ids) - 1, start - 1, -1) if ids[i] in ends), None)
     if place is None:
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from eutectic.errors import InputError
 from eutectic.models.checkpoint import copy_assets, open_checkpoint, set_config_dtype, write
@@ -16,6 +17,7 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedMo
     """The model of a folder in `dtype`, in evaluation mode. Raises `InputError` for missing or damaged files."""
     if not (folder / "config.json").is_file():
         raise InputError("has no config.json", file=folder, remedy="Give the folder of a Hugging Face model.")
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own view shows progress
     open_checkpoint(folder)  # a truncated or lying file is told in our words before anything reads it
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)

@@ -11,6 +11,7 @@ difference of two such numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from typing import Any
 
@@ -21,7 +22,8 @@ from transformers import PreTrainedModel
 from eutectic.errors import InputError
 from eutectic.models.packing import Sequence, Tiles, additive, tile, tiled_attention
 
-CHUNK = 256  # rows of logits at a time: 25 MB in bf16 for a vocabulary of 49k
+CHUNK = 512  # rows of logits at a time: 50 MB in bf16 for a vocabulary of 49k
+CACHED = 16  # of them in float32 at a time: the softmax is three times faster than over the whole chunk
 TILE_TOKENS = 2048  # places of one forward pass
 
 
@@ -48,32 +50,61 @@ def head_weight(model: PreTrainedModel) -> Tensor:
     return weight
 
 
-def _log_softmax(states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Float32 log-probabilities of one chunk, `[chunk, vocabulary]`, with the target's logit summed in float32."""
-    exact = (states * weight[targets]).sum(-1, dtype=torch.float32)
-    logits = (states @ weight.t()).float()
-    return torch.log_softmax(logits.scatter_(1, targets[:, None], exact[:, None]), dim=-1)
+def _logits(states: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of one chunk, `[chunk, vocabulary]`, and those of the targets summed in float32, `[chunk, 1]`."""
+    return states @ weight.t(), (states * weight[targets]).sum(-1, dtype=torch.float32)[:, None]
+
+
+def _log_softmax(logits: Tensor, exact: Tensor, targets: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Float32 log-probabilities of a chunk, a few rows at a time so that they stay in the processor's cache.
+
+    Yields the rows, their log-probabilities `[rows, vocabulary]` and those of their targets `[rows, 1]`.
+    """
+    for start in range(0, len(targets), CACHED):
+        rows = slice(start, start + CACHED)
+        logs = torch.log_softmax(logits[rows].float().scatter_(1, targets[rows], exact[rows]), dim=-1)
+        yield rows, logs, logs.gather(1, targets[rows])
+
+
+def _slopes(logits: Tensor, exact: Tensor, targets: Tensor, coefficients: Tensor) -> Tensor:
+    """Turn `logits` in place into the gradient of sum(coefficients * log p(target)) with respect to them; returns log p, `[chunk, 1]`."""
+    found = torch.empty_like(exact)
+    for rows, logs, wanted in _log_softmax(logits, exact, targets):
+        found[rows] = wanted
+        slope = logs.exp_().mul_(-coefficients[rows]).scatter_add_(1, targets[rows], coefficients[rows])
+        logits[rows] = slope
+    return found
+
+
+def _through_head(
+    states: Tensor, weight: Tensor, targets: Tensor, coefficients: Tensor, learned: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Log p of the targets `[scored]`, and the gradients of sum(coefficients * log p) with respect to states and (if `learned`) weight."""
+    values = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+    to_states = torch.empty_like(states)
+    to_weight = torch.zeros_like(weight) if learned else None
+    for start in range(0, len(targets), CHUNK):
+        rows = slice(start, start + CHUNK)
+        logits, exact = _logits(states[rows], weight, targets[rows])
+        values[rows] = _slopes(logits, exact, targets[rows, None], coefficients[rows, None])[:, 0]
+        torch.mm(logits, weight, out=to_states[rows])
+        if to_weight is not None:
+            to_weight.addmm_(logits.t(), states[rows])
+    return values, to_states, to_weight
 
 
 class _TokenLoss(torch.autograd.Function):
-    """Sum of `-weights * log p(target)`; the gradients are ready when the forward ends."""
+    """Sum of `-scale * log p(target)`; the gradients are ready when the forward ends."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, scale: float) -> Tensor:
-        loss = torch.zeros((), dtype=torch.float32, device=states.device)
-        to_states = torch.empty_like(states)
-        to_weight = torch.zeros_like(weight) if weight.requires_grad else None
-        for start in range(0, len(targets), CHUNK):
-            part, wanted = states[start : start + CHUNK], targets[start : start + CHUNK, None]
-            logs = _log_softmax(part, weight, wanted[:, 0])
-            loss -= logs.gather(1, wanted).sum()
-            slope = logs.exp_().scatter_add_(1, wanted, -torch.ones_like(wanted, dtype=logs.dtype)).to(states.dtype)
-            torch.mm(slope, weight, out=to_states[start : start + CHUNK])
-            if to_weight is not None:
-                to_weight.addmm_(slope.t(), part)
+        # Coefficients of 1 keep the bf16 slopes away from tiny numbers; the scale comes in the backward.
+        values, to_states, to_weight = _through_head(
+            states, weight, targets, -torch.ones(len(targets), device=states.device), weight.requires_grad
+        )
         ctx.save_for_backward(to_states, to_weight)
         ctx.scale = scale
-        return loss * scale
+        return -values.sum() * scale
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -83,30 +114,23 @@ class _TokenLoss(torch.autograd.Function):
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """log p(target) for every scored position; the backward makes each chunk of logits again."""
+    """The log p of every scored position; the backward makes each chunk of logits again."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         ctx.save_for_backward(states, weight, targets)
-        parts = [
-            _log_softmax(states[i : i + CHUNK], weight, targets[i : i + CHUNK]).gather(1, targets[i : i + CHUNK, None])[:, 0]
-            for i in range(0, len(targets), CHUNK)
-        ]
-        return torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)
+        values = torch.empty(len(targets), dtype=torch.float32, device=states.device)
+        for start in range(0, len(targets), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits, exact = _logits(states[part], weight, targets[part])
+            found = [wanted for _, _, wanted in _log_softmax(logits, exact, targets[part, None])]
+            values[part] = torch.cat(found)[:, 0]
+        return values
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, targets = ctx.saved_tensors
-        to_states = torch.empty_like(states)
-        to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for start in range(0, len(targets), CHUNK):
-            part, wanted = states[start : start + CHUNK], targets[start : start + CHUNK, None]
-            coefficient = grads[0][start : start + CHUNK, None]
-            slope = _log_softmax(part, weight, wanted[:, 0]).exp_().mul_(-coefficient)
-            slope = slope.scatter_add_(1, wanted, coefficient).to(states.dtype)
-            torch.mm(slope, weight, out=to_states[start : start + CHUNK])
-            if to_weight is not None:
-                to_weight.addmm_(slope.t(), part)
+        _, to_states, to_weight = _through_head(states, weight, targets, grads[0], ctx.needs_input_grad[1])
         return to_states, to_weight, None
 
 

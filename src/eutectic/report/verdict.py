@@ -52,8 +52,8 @@ def _change(step: StepView) -> list[str]:
         told = f"{step.address} took pair accuracy from {100 * before:.1f} to {100 * after:.1f} %"
         if change is None:
             return [told]
-        sure = "" if change.low > 0 or change.high < 0 else ", a change that chance could make"
-        return [f"{told} (95 % interval of the change {points(change.low, True)} to {points(change.high, True)} points{sure})"]
+        sure = "" if change[0] > 0 or change[1] < 0 else ", a change that chance could make"
+        return [f"{told} (95 % interval of the change {points(change[0], True)} to {points(change[1], True)} points{sure})"]
     return []
 
 

@@ -1,0 +1,81 @@
+"""Close items again in float32: bf16 moves log-likelihoods by 0.1 to 0.5 nats, which decides items that are nearly tied.
+
+An item that is close in any model of a comparison is scored again in all of them, so that no model has an item more precisely than
+another. Only test items are: the dev split picks, the test split is compared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from eutectic.artifacts import ITEMS, SUMMARY, Parents, iterate_rows, one, read_json, read_rows, write_json, write_rows
+from eutectic.context import Context
+from eutectic.errors import InputError
+from eutectic.evaluate import choice
+from eutectic.evaluate.score import read_items
+from eutectic.evaluate.summary import summarise
+from eutectic.models import device, loading
+from eutectic.specs.rows import Item, ItemScore
+from eutectic.specs.steps import RescoreStep
+
+Key = tuple[str, str]  # benchmark, item id
+
+
+def check(spec: RescoreStep, parents: Parents) -> None:  # noqa: ARG001 - doors have one shape
+    """Raises `InputError` for a margin below 0."""
+    if spec.margin < 0:
+        raise InputError(f"`margin` is {spec.margin}", remedy="Give the nats below which an item counts as close, 0 or more.")
+
+
+def build(spec: RescoreStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
+    """Rescore the model's folder; writes `items.jsonl` and `summary.json`, returns the ledger with the number of items rescored."""
+    where = device.prepare(context)
+    folder = one(parents, "model").path
+    return rescore(lambda: loading.load(folder, torch.float32, where), loading.tokenizer(folder), spec, parents, out, context)
+
+
+def rescore(
+    load: Callable[[], PreTrainedModel], tokenizer: PreTrainedTokenizerBase, spec: RescoreStep, parents: Parents, out: Path, context: Context
+) -> dict[str, Any]:
+    """Rescore what `load` gives, a model in float32; it is called only when there is something to rescore."""
+    own = one(parents, "own")
+    rows = read_rows(own.path / ITEMS, ItemScore)
+    summary = read_json(own.path / SUMMARY)
+    if summary.get("equal_to"):  # rows of another model, counted once and under its name
+        write_rows(out / ITEMS, rows)
+        write_json(out / SUMMARY, summary)
+        return {"rescored": 0, "adopted": 1}
+    items = {benchmark.address: read_items(benchmark) for benchmark in parents["benchmarks"]}
+    wanted = close(parents, spec.margin)
+    chosen = {name: [item for item in members if (name, item.id) in wanted] for name, members in items.items()}
+    count = sum(map(len, chosen.values()))
+    fresh: dict[Key, ItemScore] = {}
+    if count:
+        context.progress.start(f"close items in float32: {one(parents, 'model').address}", count, "items")
+        fresh = _fresh(load(), tokenizer, chosen, context)
+    final = [fresh.get((row.benchmark, row.id), row) if row.form == "likelihood" else row for row in rows]
+    changed = sum(new.choice != old.choice for new, old in zip(final, rows, strict=True))
+    write_rows(out / ITEMS, final)
+    write_json(out / SUMMARY, {**summary, **summarise(final, items), "rescored": count, "changed": changed})
+    return {"rescored": count, "changed": changed, "items": sum(row.form == "likelihood" for row in rows)}
+
+
+def _fresh(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: dict[str, list[Item]], context: Context) -> dict[Key, ItemScore]:
+    """Float32 rows by benchmark and item."""
+    return {(name, row.id): row for name, members in items.items() if members for row in choice.scores(model, tokenizer, name, members, context)}
+
+
+def close(parents: Parents, margin: float) -> set[Key]:
+    """Test items whose bf16 margin is below `margin` nats in the own or any other Evaluation of the comparison."""
+    lowest: dict[Key, float] = defaultdict(lambda: float("inf"))
+    for evaluation in (*parents["own"], *parents.get("others", ())):
+        for row in iterate_rows(evaluation.path / ITEMS, ItemScore):
+            if row.form == "likelihood" and row.split == "test" and row.margin is not None and row.precision != "float32":
+                lowest[row.benchmark, row.id] = min(lowest[row.benchmark, row.id], row.margin)
+    return {key for key, value in lowest.items() if value < margin}

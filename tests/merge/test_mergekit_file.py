@@ -1,0 +1,128 @@
+"""mergekit's files: what they become, and errors that name key, file and line."""
+
+from pathlib import Path
+
+import pytest
+
+from eutectic.errors import InputError
+from eutectic.merge.mergekit_file import MergekitMerge, read
+
+SLERP = """
+models:
+  - model: models/trained
+  - model: models/instruct
+merge_method: slerp
+base_model: models/instruct
+parameters:
+  t:
+    - filter: self_attn
+      value: [0, 0.5, 0.3, 0.7, 1]
+    - filter: mlp
+      value: [1, 0.5, 0.7, 0.3, 0]
+    - value: 0.5
+dtype: bfloat16
+"""
+TIES = """
+merge_method: ties
+base_model: org/base
+tokenizer_source: base
+models:
+  - model: org/base
+  - model: org/one
+    parameters: {weight: 0.5, density: [1, 0.7, 0.1]}
+  - model: org/two
+    parameters:
+      weight:
+        - filter: mlp
+          value: 1e-1
+        - value: 0
+parameters:
+  normalize: yes
+  int8_mask: true
+  lambda: 0.9
+  density: 0.4
+dtype: float32
+out_dtype: float16
+"""
+
+
+def parsed(folder: Path, text: str) -> MergekitMerge:
+    file = folder / "merge.yml"
+    file.write_text(text)
+    return read(file)
+
+
+def test_the_papers_slerp(tmp_path: Path) -> None:
+    found = parsed(tmp_path, SLERP)
+    assert (found.base, found.models, found.step.method) == ("models/instruct", ("models/trained",), "slerp")
+    assert found.step.parameters == {
+        "t": [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]}, {"value": 0.5}],
+        "out_dtype": "bfloat16",
+    }
+    assert found.lines == {"models/trained": 3, "models/instruct": 4}
+
+
+def test_slerp_may_leave_the_base_out_of_its_models(tmp_path: Path) -> None:
+    text = SLERP.replace("  - model: models/instruct\n", "")
+    assert parsed(tmp_path, text).step == parsed(tmp_path, SLERP).step
+
+
+def test_ties_with_per_model_and_shared_parameters(tmp_path: Path) -> None:
+    found = parsed(tmp_path, TIES)
+    assert (found.base, found.models) == ("org/base", ("org/one", "org/two"))
+    assert found.step.parameters == {
+        "models": [{"weight": 0.5, "density": [1, 0.7, 0.1]}, {"weight": [{"filter": "mlp", "value": 0.1}, {"value": 0}]}],
+        "normalize": True,
+        "lambda": 0.9,
+        "density": 0.4,
+        "out_dtype": "float16",
+    }
+
+
+def test_the_base_of_an_average_is_one_of_its_models_where_listed(tmp_path: Path) -> None:
+    text = "{merge_method: linear, base_model: a, models: [{model: a, parameters: {weight: 1}}, {model: b, parameters: {weight: 3}}]}"
+    found = parsed(tmp_path, text)
+    assert (found.base, found.models) == ("a", ("a", "b"))
+    assert found.step.parameters == {"models": [{"weight": 1}, {"weight": 3}]}
+
+
+BAD = {
+    "slices": ("merge_method: linear\nslices: []\n", 2, "`slices` is not supported"),
+    "chat_template": (TIES + "chat_template: auto\n", 22, "`chat_template` is not supported"),
+    "unknown parameter": (TIES.replace("lambda", "lamda"), 18, "`lamda` is not supported for ties.*lambda"),
+    "parameter of another method": (SLERP.replace("parameters:", "parameters:\n  weight: 1"), 8, "`weight` is not supported for slerp"),
+    "unknown method": (SLERP.replace("slerp", "karcher"), 5, "'karcher' is not supported"),
+    "no method": ("models: [{model: a}]\n", None, "`merge_method` is missing"),
+    "no models": ("merge_method: linear\n", None, "must list the models"),
+    "an entry without model": ("merge_method: linear\nmodels:\n  - mode: x\n", 3, "needs `model`"),
+    "key of an entry": ("merge_method: linear\nmodels:\n  - model: x\n    layer_range: [0, 3]\n", 4, "`layer_range` is not supported"),
+    "twice": ("merge_method: linear\nmodels:\n  - model: x\n  - model: x\n", 4, "listed twice"),
+    "an adapter": ("merge_method: linear\nmodels:\n  - model: x+lora\n", 3, "names an adapter"),
+    "duplicate key": (SLERP + "dtype: float16\n", 15, "given twice"),
+    "no base": (SLERP.replace("base_model: models/instruct\n", ""), None, "no `base_model`"),
+    "three for slerp": (SLERP.replace("merge_method", "  - model: third\nmerge_method"), 2, "2 models beside"),
+    "t for one model": (
+        SLERP.replace("instruct\nmerge", "instruct\n    parameters: {t: 1}\nmerge").replace("trained", "trained\n    parameters: {t: 1}"),
+        4,
+        "not for one model",
+    ),
+    "range": (TIES.replace("density: 0.4", "density: 1.4"), 19, "at most 1"),
+    "per-model range": (TIES.replace("[1, 0.7, 0.1]", "[1, 0.7, 0]"), 8, "above 0"),
+    "rescale": (TIES.replace("lambda: 0.9", "rescale: true"), 18, "`rescale: true` is not supported for ties"),
+    "dtype": (SLERP.replace("bfloat16", "int8"), 14, "`dtype: int8` is not supported"),
+    "tokenizer": (TIES.replace("_source: base", "_source: union"), 4, "'union' is not supported"),
+    "tokenizer mapping": (TIES.replace("tokenizer_source: base", "tokenizer: {source: base, tokens: {}}"), 4, "`tokens` is not supported"),
+    "no mapping": ("- 1\n", None, "no mergekit configuration"),
+    "a tag": ("merge_method: !!python/name:os.system x\n", 1, "tag"),
+    "no t": (SLERP[: SLERP.index("parameters")], None, "`t` is missing"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_not_supported_is_named_with_file_and_line(tmp_path: Path, name: str) -> None:
+    text, line, message = BAD[name]
+    with pytest.raises(InputError, match=message) as caught:
+        parsed(tmp_path, text)
+    assert caught.value.file == tmp_path / "merge.yml"
+    if line is not None:
+        assert caught.value.line == line

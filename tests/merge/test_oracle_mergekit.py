@@ -1,0 +1,142 @@
+"""The same files through mergekit 0.1.5 and through ours: linear bit for bit, the others to the rounding of fp32.
+
+mergekit computes the angle of slerp in fp32 and takes a line above |cos| = 0.9995, where the arc differs from it by at most
+1/cos(w/2) - 1 = 1.25e-4. TIES is compared where magnitudes are distinct: at equal ones mergekit keeps what its sort happens to put first.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from eutectic.artifacts import Artifact
+from eutectic.context import Context
+from eutectic.merge import stream
+from eutectic.merge.mergekit_file import read
+from eutectic.models.checkpoint import copy_assets, open_checkpoint, write
+
+pytestmark = pytest.mark.oracle
+PAPER = [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]}, {"value": 0.5}]
+BY_LAYER = [{"filter": "layers", "value": [0.2, 0.9, 0.4]}, {"value": 0.6}]
+SETS = ("far", "near", "half", "untied")  # unrelated fp32, siblings fp32, unrelated bf16, unrelated fp32 with a head of its own
+EPS = 2.0**-24  # half a unit in the last place of fp32, relative
+SLERP_LINE = 1.25e-4
+
+
+def configurations() -> dict[str, tuple[str, dict[str, Any]]]:
+    """name -> (set of models, configuration with models named m0 (the base), m1, m2)."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def add(kind: str, method: str, own: list[dict[str, Any] | None], base: str | None = "m0", **rest: Any) -> None:
+        models = [{"model": f"m{i}"} | ({"parameters": given} if given else {}) for i, given in enumerate(own) if given is not None]
+        config = {"merge_method": method, "models": models, **({"base_model": base} if base else {}), "dtype": "float32", **rest}
+        found[f"{len(found):02d}-{method}-{kind}"] = (kind, config)
+
+    for kind in SETS:
+        add(kind, "linear", [{"weight": 0.25}, {"weight": 0.75}], base=None)
+        add(kind, "slerp", [{}, {}], parameters={"t": PAPER})
+        add(kind, "task_arithmetic", [None, {"weight": 0.3}, {"weight": BY_LAYER}])
+        if kind != "half":
+            add(kind, "ties", [None, {"weight": 0.5, "density": 0.6}, {"weight": 0.8, "density": BY_LAYER}])
+    add("far", "linear", [{"weight": 1}, {"weight": 0.7}, {"weight": -0.2}], base=None)
+    add("far", "linear", [{"weight": 0.5}, {"weight": BY_LAYER}, {"weight": 2}], base=None, parameters={"normalize": False})
+    add("half", "linear", [{"weight": 0.1}, {"weight": 0.3}, {"weight": 0.6}], base="m0", out_dtype="bfloat16")
+    add("half", "linear", [{"weight": 0.1}, {"weight": 0.9}], base=None, out_dtype="float16")
+    add("near", "linear", [{"weight": 0.5}, {"weight": 0.5}], base=None, out_dtype="bfloat16")
+    for t in (0, 0.1, 0.9, 1, BY_LAYER):
+        add("far", "slerp", [{}, {}], parameters={"t": t})
+    add("far", "task_arithmetic", [{}, {"weight": 0.6}, {"weight": 0.3}], parameters={"normalize": True, "lambda": 0.7})
+    add("near", "task_arithmetic", [None, {"weight": -1.0}, {"weight": 0.5}])
+    add("far", "ties", [None, {"weight": 1, "density": 0.3}, {"weight": 1, "density": 0.9}], parameters={"normalize": False, "lambda": 1.5})
+    add("far", "ties", [None, {"weight": 1.0}, {"weight": -0.4}], parameters={"density": 0.5, "int8_mask": True})
+    add("near", "ties", [None, {"weight": 0.9, "density": 0.02}, {"weight": 0.1, "density": 1.0}])
+    add("half", "slerp", [{}, {}], parameters={"t": 0.3}, out_dtype="bfloat16")
+    return found
+
+
+CONFIGURATIONS = configurations()
+
+
+def write_models(folder: Path, tiny: Path) -> None:
+    """Three models of each set: the shapes, config and tokenizer of the tiny Llama with tensors of their own."""
+    shapes = {name: open_checkpoint(tiny).shape(name) for name in open_checkpoint(tiny).names}
+    for kind in SETS:
+        names = {**shapes, **({"lm_head.weight": shapes["model.embed_tokens.weight"]} if kind == "untied" else {})}
+        generator = torch.Generator().manual_seed(SETS.index(kind))
+        base = {name: torch.randn(shape, generator=generator) * 0.05 for name, shape in names.items()}
+        for index in range(3):
+            model = folder / kind / f"m{index}"
+            copy_assets(tiny, model)
+            config = json.loads((model / "config.json").read_text()) | {"tie_word_embeddings": kind != "untied"}
+            (model / "config.json").write_text(json.dumps(config))
+            noise = {name: torch.randn(shape, generator=generator) for name, shape in names.items()}
+            if kind == "near":
+                tensors = {name: tensor * (1 + 0.02 * index * noise[name]) for name, tensor in base.items()}
+            else:
+                tensors = {name: tensor * 0.05 for name, tensor in noise.items()}
+            write(model, tensors.items(), torch.bfloat16 if kind == "half" else torch.float32)
+
+
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A folder with models, NAME.yaml and mergekit's result NAME for every configuration."""
+    python = os.environ.get("EUTECTIC_ORACLE_PYTHON")
+    if not python:
+        pytest.skip("EUTECTIC_ORACLE_PYTHON names no oracle environment")
+    folder = tmp_path_factory.mktemp("mergekit")
+    write_models(folder, tiny)
+    jobs = []
+    for name, (kind, config) in CONFIGURATIONS.items():
+        text = json.dumps(config)
+        for index in range(3):
+            text = text.replace(f'"m{index}"', json.dumps(str(folder / kind / f"m{index}")))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(json.loads(text), sort_keys=False))
+        jobs.append([str(folder / f"{name}.yaml"), str(folder / name)])
+    script = Path(__file__).with_name("run_mergekit.py")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([python, str(script), json.dumps(jobs)], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def ours(file: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
+    """Our result of a file, and the tensors of its parents, the base first."""
+    found = read(file)
+    base = (Artifact("checkpoint", "base", "base", Path(found.base)),) if found.base else ()
+    models = tuple(Artifact("checkpoint", name, name, Path(name)) for name in found.models)
+    parents = [dict(open_checkpoint(parent.path).tensors()) for parent in (*base, *models)]
+    return dict(stream.tensors(found.step, {"base": base, "models": models}, Context(threads=1))), parents
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    a, b = a.double().flatten(), b.double().flatten()
+    return float(a @ b / a.norm() / b.norm())
+
+
+def allowed(method: str, name: str, parents: list[dict[str, torch.Tensor]], out: torch.dtype) -> torch.Tensor:
+    """Largest difference allowed at each element, from the magnitudes that enter it: rounding of a few fp32 operations."""
+    magnitude = sum(parent[name].float().abs() for parent in parents)
+    assert isinstance(magnitude, torch.Tensor)
+    line = method == "slerp" and abs(cosine(parents[0][name], parents[1][name])) > 0.9995
+    last_place = torch.finfo(out).eps if out != torch.float32 else 0.0  # two fp32 results an ulp apart may round to neighbours
+    return magnitude * (8 * EPS + (SLERP_LINE if line else 0.0) + last_place)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_same_file_gives_the_same_model(merged: Path, name: str) -> None:
+    method = CONFIGURATIONS[name][1]["merge_method"]
+    theirs = dict(open_checkpoint(merged / name).tensors())
+    found, parents = ours(merged / f"{name}.yaml")
+    assert found.keys() == theirs.keys()
+    for tensor, value in found.items():
+        assert value.dtype == theirs[tensor].dtype
+        if method == "linear":
+            assert torch.equal(value, theirs[tensor]), tensor
+        else:
+            difference = (value.float() - theirs[tensor].float()).abs()
+            assert bool((difference <= allowed(method, tensor, parents, value.dtype)).all()), (tensor, float(difference.max()))
