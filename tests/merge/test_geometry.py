@@ -76,11 +76,26 @@ def test_a_blend_is_compared_with_the_average_of_its_models(tmp_path: Path, trio
 def test_ulps_count_steps_to_the_next_number(dtype: torch.dtype) -> None:
     start = torch.tensor([1.0, 1.5, -3.0, 1e-3, 0.0]).to(dtype)
     bits = torch.int32 if dtype == torch.float32 else torch.int16
+    none = torch.zeros(5)
     for steps in (0, 1, 2, 5):
         moved = (start.view(bits) + steps).view(dtype)  # steps away from zero
-        assert geometry.ulps_between(start, moved).tolist() == [steps] * 5
-        assert geometry.ulps_between(moved, start).tolist() == [steps] * 5
-    assert geometry.ulps_between(torch.tensor([1.0]).to(dtype), torch.tensor([-1.0]).to(dtype)).item() == 2 / torch.finfo(dtype).eps
+        assert geometry.ulps_between(start, moved, none).tolist() == [steps] * 5
+        assert geometry.ulps_between(moved, start, none).tolist() == [steps] * 5
+        assert geometry.ulps_between(start, moved, 4 * start.float().abs()).tolist()[:3] == [steps / 4] * 3
+    assert (
+        geometry.ulps_between(torch.tensor([1.0]).to(dtype), torch.tensor([-1.0]).to(dtype), torch.zeros(1)).item()
+        == 2 / torch.finfo(dtype).eps
+    )
+
+
+def test_cancelling_siblings_are_judged_at_the_size_of_their_parents(tmp_path: Path, checkpoint: Callable[..., Artifact]) -> None:
+    """Weights that change sign between siblings leave a result near zero, whose own last place means nothing."""
+    generator = torch.Generator().manual_seed(0)
+    tensor, noise = (torch.randn(200_000, generator=generator) for _ in range(2))
+    base, model = checkpoint("base", {"x": tensor.bfloat16()}), checkpoint("model", {"x": (tensor + 0.03 * noise).bfloat16()})
+    rows, _ = measured(tmp_path, "slerp", base, [model], t=0.3)
+    assert rows["x"].angle == pytest.approx(0.03, rel=0.05)
+    assert 0 < rows["x"].ulps_from_linear <= geometry.EQUAL_ULPS
 
 
 def test_only_a_merge_has_a_geometry(tmp_path: Path, trio: tuple[Artifact, ...]) -> None:

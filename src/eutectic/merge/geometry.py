@@ -21,6 +21,7 @@ from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
 from eutectic.merge.methods import Recipe
 from eutectic.merge.schedule import layer_of
 from eutectic.merge.stream import Merge, in_order
+from eutectic.models import device
 from eutectic.specs.rows import TensorGeometry
 from eutectic.specs.steps import GeometryStep, MergeStep
 
@@ -40,6 +41,7 @@ def build(spec: GeometryStep, parents: Parents, out: Path, context: Context) -> 
 
     "Linear" is the first control of the merge (see `canonical.controls`): the same t at every tensor where the method has a t.
     """
+    device.prepare(context)
     check(spec, parents)
     parent = one(parents, "merge")
     assert isinstance(parent.spec, MergeStep)
@@ -112,7 +114,11 @@ def _from_linear(merge: Merge, plain: Merge, group: Group, recipes: tuple[Recipe
         with SCRATCH.frame():
             pair = [SCRATCH.take(group.parts(start).count, merge.dtype(group.name)) for _ in range(2)]
             made = [which.part(group, recipe, start, into) for which, recipe, into in zip((merge, plain), recipes, pair, strict=True)]
-            distance = ulps_between(made[0], made[1])
+            parts = group.parts(start)
+            scale = parts.of(group.all[0]).abs_()
+            for source in group.all[1:]:
+                torch.maximum(scale, parts.of(source).abs_(), out=scale)
+            distance = ulps_between(made[0], made[1], scale)
         return torch.stack([distance.max().double(), distance.sum(dtype=torch.float64)])
 
     largest, total = 0.0, 0.0
@@ -121,11 +127,15 @@ def _from_linear(merge: Merge, plain: Merge, group: Group, recipes: tuple[Recipe
     return largest, total
 
 
-def ulps_between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """|a - b| in units in the last place of their common type, taken at the larger of the two magnitudes; fp32, same shape."""
+def ulps_between(a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """|a - b| in units in the last place of their common type at the magnitude max(|a|, |b|, scale); fp32, same shape.
+
+    `scale` is the largest magnitude among the parents: where they nearly cancel, the result's own last place is finer than anything that
+    the parents, stored in that type, could tell apart.
+    """
     digits, smallest = DIGITS[a.dtype], SMALLEST[a.dtype]
     a, b = a.float(), b.float()
-    _, exponent = torch.maximum(a.abs(), b.abs()).frexp()
+    _, exponent = torch.maximum(torch.maximum(a.abs(), b.abs()), scale).frexp()
     return (a - b).abs_().ldexp_(-(exponent - digits).clamp_(min=smallest))
 
 

@@ -158,6 +158,9 @@ class Group:
     def angle(self) -> tuple[float, tuple[float, float]]:
         """Angle (radians) between base and model as vectors, and their norms; sums in fp64. The angle is 0 where a norm is 0."""
         aa, ab, bb = self.total(partial(_products, pair=self.all)).tolist()
+        for source, square in zip(self.all, (aa, bb), strict=True):
+            if not math.isfinite(square):
+                self.refuse_not_finite(source)
         norms = (math.sqrt(aa), math.sqrt(bb))
         if 0.0 in norms:
             return 0.0, norms
@@ -215,7 +218,7 @@ class Group:
 
 
 def _products(parts: Parts, pair: tuple[Source, ...]) -> torch.Tensor:
-    a, b = (SCRATCH.take(parts.count, torch.float64).copy_(parts.of(source)) for source in pair)
+    a, b = (SCRATCH.take(parts.count, torch.float64).copy_(parts.stored(source)) for source in pair)
     return torch.stack([a.dot(a), a.dot(b), b.dot(b)])
 
 

@@ -24,7 +24,7 @@ from eutectic.merge.methods import METHODS, Recipe, schema
 from eutectic.merge.methods import check as check_step
 from eutectic.merge.schedule import count_layers, resolve
 from eutectic.merge.sources import Written, check_fit
-from eutectic.models import checkpoint
+from eutectic.models import checkpoint, device
 from eutectic.specs.steps import MergeStep
 
 LARGE = 1 << 22  # elements: from here on all threads share one tensor
@@ -238,6 +238,7 @@ def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dic
 
     Returns counts of tensors, parameters and bytes, and how many tensors took which branch.
     """
+    device.prepare(context)
     merge = Merge(spec, parents)
     giver = assets_folder(parents)
     checkpoint.copy_assets(giver.path, out)

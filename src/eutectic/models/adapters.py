@@ -15,9 +15,14 @@ NAME = "default"
 
 def attach(model: PreTrainedModel, lora: LoraSpec, seed: int) -> None:
     """Put adapters beside every linear map of the trunk; only they are learned from now on. B starts at zero, so nothing changes yet."""
-    heads = {id(model.get_output_embeddings())}
+    heads = {id(model.get_output_embeddings())}  # type: ignore[no-untyped-call]
     targets = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and id(module) not in heads]
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model, adapter_name=NAME)

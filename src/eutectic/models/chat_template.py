@@ -82,7 +82,8 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
             return number
     if tokenizer.eos_token_id is None:
         raise InputError("the tokenizer has no end-of-sequence token", remedy="Name one in tokenizer_config.json (`eos_token`).")
-    return int(tokenizer.eos_token_id)
+    assert isinstance(tokenizer.eos_token_id, int)
+    return tokenizer.eos_token_id
 
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:

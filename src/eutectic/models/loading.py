@@ -20,12 +20,16 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedMo
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own view shows progress
     open_checkpoint(folder)  # a truncated or lying file is told in our words before anything reads it
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
             f"cannot be loaded as a causal language model ({error})", file=folder, remedy="Check config.json and weights."
         ) from error
-    return model.to(device).eval()
+    torch.nn.Module.to(model, device)
+    torch.nn.Module.train(model, False)
+    return model
 
 
 def tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -30,7 +30,7 @@ TILE_TOKENS = 2048  # places of one forward pass
 def hidden(model: PreTrainedModel, tiles: Tiles) -> Tensor:
     """Last hidden states at the scored positions, `[scored, size]`. Call inside `tiled_attention(model)`."""
     device = model.device
-    states = model.base_model(
+    states: Tensor = model.base_model(
         input_ids=tiles.ids.to(device),
         position_ids=tiles.positions.to(device),
         attention_mask=additive(tiles.mask.to(device), model.dtype),
@@ -41,7 +41,7 @@ def hidden(model: PreTrainedModel, tiles: Tiles) -> Tensor:
 
 def head_weight(model: PreTrainedModel) -> Tensor:
     """The vocabulary head, `[vocabulary, size]`. Raises `InputError` for a head with a bias or scaled logits, which nothing here knows."""
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     scaled = [name for name in ("final_logit_softcapping", "logits_scaling", "logit_scale") if getattr(model.config, name, None)]
     if getattr(head, "bias", None) is not None or scaled:
         raise InputError(f"the architecture {model.config.model_type} changes its logits after the head ({', '.join(scaled) or 'bias'})")
@@ -136,13 +136,15 @@ class _TokenLogprobs(torch.autograd.Function):
 
 def token_loss(model: PreTrainedModel, tiles: Tiles, scale: float) -> Tensor:
     """`scale` times the summed negative log-likelihood of the targets (nats), ready for `backward()`."""
-    loss: Tensor = _TokenLoss.apply(hidden(model, tiles), head_weight(model), tiles.targets.to(model.device), scale)
+    states, weight = hidden(model, tiles), head_weight(model)
+    loss: Tensor = _TokenLoss.apply(states, weight, tiles.targets.to(model.device), scale)  # type: ignore[no-untyped-call]
     return loss
 
 
 def token_logprobs(model: PreTrainedModel, tiles: Tiles) -> Tensor:
     """The log p of every target, float32 `[scored]` (nats)."""
-    values: Tensor = _TokenLogprobs.apply(hidden(model, tiles), head_weight(model), tiles.targets.to(model.device))
+    states, weight = hidden(model, tiles), head_weight(model)
+    values: Tensor = _TokenLogprobs.apply(states, weight, tiles.targets.to(model.device))  # type: ignore[no-untyped-call]
     return values
 
 

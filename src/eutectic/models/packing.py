@@ -154,8 +154,9 @@ def _build(sequences: Several[Sequence], rows: list[list[int]]) -> Tiles:
             owner += [len(members)] * len(item.targets)
             members.append(index)
             start = stop
-    numbers = [torch.tensor(values, dtype=torch.long) for values in (predictors, targets, owner, group)]
-    return Tiles(tuple(members), ids, positions, tree_mask(document, branch), *numbers, tokens=sum(len(sequences[i]) for i in members))
+    read = sum(len(sequences[i]) for i in members)
+    scored = (torch.tensor(values, dtype=torch.long) for values in (predictors, targets, owner, group))
+    return Tiles(tuple(members), ids, positions, tree_mask(document, branch), *scored, tokens=read)  # type: ignore[misc, arg-type]
 
 
 def tree_mask(document: Tensor, branch: Tensor) -> Tensor:
@@ -200,8 +201,10 @@ def attend(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     scores = scores.view(rows, heads, width, seen)
-    if attention_mask is not None:
-        scores = scores + attention_mask
+    if attention_mask is None:  # plain text, as transformers asks for it
+        causal = torch.ones(width, seen, dtype=torch.bool, device=query.device).tril(seen - width)
+        attention_mask = additive(causal, query.dtype)
+    scores = scores + attention_mask
     weights = torch.softmax(scores, dim=-1)
     if dropout and module.training:
         weights = torch.nn.functional.dropout(weights, dropout)

@@ -59,7 +59,11 @@ def read(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity: in
 
 def _encoded(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity: int) -> Iterator[tuple[str, Encoded]]:
     """Group and sequences of each row; an error names the row's line."""
-    schemas = {"text": TextRow, "instruction": InstructionRow, "preference": PreferenceRow}
+    schemas: dict[str, type[TextRow | InstructionRow | PreferenceRow]] = {
+        "text": TextRow,
+        "instruction": InstructionRow,
+        "preference": PreferenceRow,
+    }
     for line, row in enumerate(read_rows(file, schemas[kind]), 1):
         try:
             match row:

@@ -97,7 +97,7 @@ def train(run: Run, reference: Tensor) -> Masters:
             if last or time.monotonic() - saved >= run.save_seconds:
                 run.saves.save(number + 1, seconds, masters.tensors())
                 saved = time.monotonic()
-    run.model.eval()
+    run.model.train(False)
     return masters
 
 
@@ -169,7 +169,7 @@ def _probe(run: Run, metrics: Any, done: int, *, force: bool) -> None:
         return
     before = run.tokens - (_size(run, run.plan.updates[done - 1]) if done else 0)
     if force or run.tokens // every > before // every:
-        run.model.eval()
+        run.model.train(False)
         for address, value in run.probe(done, run.tokens).items():
             _write(metrics, {"update": done, "tokens": run.tokens, "probe": address, "perplexity": value})
         run.model.train()

@@ -38,7 +38,7 @@ class Masters:
                 "exp_avg": torch.zeros_like(master),
                 "exp_avg_sq": torch.zeros_like(master),
             }
-            self.live[name].register_post_accumulate_grad_hook(partial(_gather, master))
+            self.live[name].register_post_accumulate_grad_hook(partial(_gather, master))  # type: ignore[no-untyped-call]
 
     def step(self, learning_rate: float) -> float:
         """Clip, step, round into the model, forget the gradients; returns the norm before clipping (NaN or infinite: nothing was done)."""

@@ -91,7 +91,9 @@ def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenize
 
 def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Path) -> None:
     """A token without a row in the embedding would read beyond it."""
-    rows, largest = model.get_input_embeddings().weight.shape[0], max(tokenizer.get_vocab().values())
+    table = model.get_input_embeddings().weight
+    assert isinstance(table, Tensor)
+    rows, largest = table.shape[0], max(tokenizer.get_vocab().values())
     if largest >= rows:
         raise InputError(
             f"the tokenizer knows token {largest}, but the embedding has {rows} rows",

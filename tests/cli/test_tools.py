@@ -1,0 +1,147 @@
+"""The one-off tools on real (tiny) folders: what they write, and what bad input gets."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+CONFIG = """\
+merge_method: slerp
+base_model: {base}
+models:
+  - model: {base}
+  - model: {other}
+parameters:
+  t:
+    - filter: self_attn
+      value: [0, 0.5, 1]
+    - value: {t}
+dtype: bfloat16
+"""
+
+
+def eutectic(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "eutectic", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+
+
+def refused(done: subprocess.CompletedProcess[str], *says: str) -> None:
+    """Exit 2, one paragraph, no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    paragraph = [line for line in done.stderr.splitlines() if line.startswith("eutectic: ")]
+    assert len(paragraph) == 1
+    assert all(text in done.stderr for text in says), done.stderr
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny: Path, tiny_other: Path) -> Path:
+    file = tmp_path / "merge.yaml"
+    file.write_text(CONFIG.format(base=tiny, other=tiny_other, t=0.3))
+    return file
+
+
+def test_merge_writes_a_whole_model_folder(config: Path, tmp_path: Path, tiny: Path) -> None:
+    done = eutectic("merge", config, "out", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["folder"] == "out"
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == set(load_file(tiny / "model.safetensors"))
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+
+
+def test_merge_never_overwrites(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    refused(eutectic("merge", config, "out", cwd=tmp_path), "is there already")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_merge_with_a_truncated_parent_leaves_nothing(config: Path, tmp_path: Path, tiny_other: Path) -> None:
+    broken = Path(shutil.copytree(tiny_other, tmp_path / "broken"))
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    config.write_text(config.read_text().replace(str(tiny_other), str(broken)))
+    refused(eutectic("merge", config, "out", cwd=tmp_path), str(weights))
+    assert not any(path.name.startswith((".out", "out")) for path in tmp_path.iterdir())
+
+
+def test_merge_of_different_shapes_names_them(config: Path, tmp_path: Path, tiny_other: Path) -> None:
+    from conftest import make_tiny
+
+    wide = make_tiny(tmp_path / "wide", hidden=64)
+    config.write_text(config.read_text().replace(str(tiny_other), str(wide)))
+    refused(eutectic("merge", config, "out", cwd=tmp_path), "model.")
+    assert not (tmp_path / "out").exists()
+
+
+def test_merge_names_an_unknown_key_with_its_line(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + "colour: red\n")
+    refused(eutectic("merge", config, "out", cwd=tmp_path), "colour", "merge.yaml, line 12")
+
+
+def test_merge_of_a_missing_folder_names_the_line(config: Path, tmp_path: Path, tiny_other: Path) -> None:
+    config.write_text(config.read_text().replace(str(tiny_other), "nowhere/model"))
+    refused(eutectic("merge", config, "out", cwd=tmp_path), "nowhere/model", "line 5")
+
+
+def test_compare_of_a_model_with_itself_and_another(tmp_path: Path, tiny: Path, tiny_other: Path) -> None:
+    same = json.loads(eutectic("compare", tiny, tiny, "--json", cwd=tmp_path).stdout)
+    other = json.loads(eutectic("compare", tiny, tiny_other, "--json", cwd=tmp_path).stdout)
+    assert all(row["relative_distance"] == 0 for row in same["tensors"])
+    assert other["angle_median"] > 0.1
+    refused(eutectic("compare", tiny, tmp_path, cwd=tmp_path), "config.json")
+
+
+def test_verify_finds_a_changed_file(tmp_path: Path, tiny: Path) -> None:
+    assert eutectic("verify", tiny, cwd=tmp_path).returncode == 0
+    broken = Path(shutil.copytree(tiny, tmp_path / "broken"))
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    refused(eutectic("verify", broken, cwd=tmp_path), "model.safetensors")
+    refused(eutectic("verify", tmp_path / "nowhere", cwd=tmp_path), "no such folder")
+
+
+def test_evaluate_scores_folders_on_files(tmp_path: Path, tiny: Path) -> None:
+    items = [
+        {"id": f"q{i}", "group": f"g{i}", "question": "What is nacre?", "options": ["a composite", "a fibre", "a leaf"], "answer": i % 3}
+        for i in range(6)
+    ]
+    (tmp_path / "exam.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    done = eutectic("evaluate", tiny, "-b", "exam.jsonl", "--out", "scores", "--json", "--threads", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)) == [str(tiny)]
+    assert len((tmp_path / "scores" / tiny.name / "items.jsonl").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"answer": 7}, "answer"),
+        ({"options": ["one", "one", "two"]}, "option"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_bad_benchmark_line_is_named(tmp_path: Path, tiny: Path, change: dict, says: str) -> None:
+    item = {"id": "q", "group": "g", "question": "What is nacre?", "options": ["a", "b", "c"], "answer": 1}
+    (tmp_path / "exam.jsonl").write_text(json.dumps({**item, "id": "first"}) + "\n" + json.dumps({**item, **change}) + "\n")
+    refused(eutectic("evaluate", tiny, "-b", "exam.jsonl", cwd=tmp_path), "exam.jsonl, line 2", says)
+
+
+def test_a_model_without_tokenizer_cannot_be_evaluated(tmp_path: Path, tiny: Path) -> None:
+    bare = Path(shutil.copytree(tiny, tmp_path / "bare"))
+    (bare / "tokenizer.json").unlink()
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"id": "q", "group": "g", "question": "?", "options": ["a", "b"], "answer": 0}) + "\n")
+    refused(eutectic("evaluate", bare, "-b", "exam.jsonl", cwd=tmp_path), "tokenizer")
+
+
+def test_chat_answers_and_keeps_the_history(tmp_path: Path, tiny: Path) -> None:
+    command = [sys.executable, "-m", "eutectic", "chat", str(tiny), "--max-new-tokens", "4", "--threads", "1"]
+    done = subprocess.run(command, input="What is silk?\nAnd nacre?\n/new\nAnd bone?\n/quit\n", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") >= 3

@@ -1,0 +1,174 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training_world import KINDS, parents, rows, step, write
+
+from eutectic.context import Context
+from eutectic.errors import InputError, WorkError
+from eutectic.models import loading
+from eutectic.models.checkpoint import open_checkpoint
+from eutectic.train import tune
+
+ONE = Context(threads=1)
+
+
+def metrics(out: Path, probes: bool = False) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if ("probe" in line) == probes]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(open_checkpoint(folder).tensors())
+
+
+def same(one: Path, other: Path) -> bool:
+    left, right = weights(one), weights(other)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("objective", ["cpt", "sft", "dpo", "orpo"])
+def test_every_objective_does_its_work(objective, tiny, datasets, tmp_path):
+    ledger = tune.build(step(objective, epochs=6), parents(tiny, datasets[KINDS[objective]]), tmp_path, ONE)
+    lines = metrics(tmp_path)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert ledger["updates"] == len(lines)
+    assert ledger["tokens"] == lines[-1]["tokens"]
+    assert ledger["loss_tokens"] == sum(line["loss_tokens"] for line in lines)
+    assert 0 < ledger["unchanged_share"] < 1
+    held = ledger["held_out"]
+    if KINDS[objective] == "preference":
+        assert held["after"]["margin"] > held["before"]["margin"]
+        assert len(held["after"]["correct"]) == held["after"]["n"] == 10
+        assert set(held["baselines"]) == {"length_only", "rejected_text_only"}
+        assert held["change"]["interval"][0] <= held["change"]["difference"] <= held["change"]["interval"][1]
+    else:
+        name = "perplexity" if objective == "cpt" else "answer_loss"
+        assert held["after"][name] < held["before"][name]
+    loading.load(tmp_path, torch.bfloat16, torch.device("cpu"))
+    loading.tokenizer(tmp_path)
+
+
+def test_dpo_begins_at_the_reference(tiny, datasets, tmp_path):
+    tune.build(step("dpo", epochs=1), parents(tiny, datasets["preference"]), tmp_path, ONE)
+    first = metrics(tmp_path)[0]
+    assert first["margin"] == 0.0
+    assert first["loss"] == pytest.approx(0.693147, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tiny, datasets, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / name).mkdir()
+        tune.build(step("sft", seed=seed, epochs=1), parents(tiny, datasets["instruction"]), tmp_path / name, ONE)
+    assert same(tmp_path / "a", tmp_path / "b")
+    assert not same(tmp_path / "a", tmp_path / "c")
+
+
+def test_adapters_are_folded_into_a_plain_folder(tiny, datasets, tmp_path):
+    ledger = tune.build(step("sft", lora={"rank": 4}, epochs=4), parents(tiny, datasets["instruction"]), tmp_path, ONE)
+    assert open_checkpoint(tmp_path).names == open_checkpoint(tiny).names
+    assert ledger["held_out"]["after"]["answer_loss"] < ledger["held_out"]["before"]["answer_loss"]
+
+
+def test_epochs_are_kept(tiny, datasets, tmp_path):
+    tune.build(step("cpt", keep="epochs"), parents(tiny, datasets["text"]), tmp_path, ONE)
+    assert sorted(p.name for p in (tmp_path / "epochs").iterdir()) == ["1", "2"]
+    assert same(tmp_path / "epochs" / "2", tmp_path)
+    assert not same(tmp_path / "epochs" / "1", tmp_path)
+
+
+def test_documents_longer_than_a_row_lose_no_token(tiny, tmp_path):
+    write(tmp_path / "d" / "train.jsonl", [rows("text", 1)[0] | {"text": "bone and silk " * 200}])
+    ledger = tune.build(step("cpt", sequence=64, epochs=1), parents(tiny, tmp_path / "d"), tmp_path, ONE)
+    tokenizer = loading.tokenizer(tiny)
+    assert ledger["loss_tokens"] == len(tokenizer("bone and silk " * 200)["input_ids"]) + 1
+    assert ledger["cut_tokens"] == 0
+
+
+@pytest.mark.parametrize("kind", ["instruction", "preference"])
+def test_examples_that_would_be_cut_are_an_error(kind, tiny, datasets, tmp_path):
+    objective = {"instruction": "sft", "preference": "dpo"}[kind]
+    with pytest.raises(InputError, match="would lose"):
+        tune.build(step(objective, sequence=20), parents(tiny, datasets[kind]), tmp_path, ONE)
+
+
+def test_an_empty_dataset_is_an_error(tiny, tmp_path):
+    write(tmp_path / "d" / "train.jsonl", [])
+    with pytest.raises(InputError, match="nothing to learn"):
+        tune.build(step("cpt"), parents(tiny, tmp_path / "d"), tmp_path, ONE)
+
+
+def test_a_loss_that_is_no_number_stops_with_its_examples(tiny, datasets, tmp_path):
+    with pytest.raises(WorkError, match=r"update \d+ is no finite number; its examples are text\d+"):
+        tune.build(step("cpt", learning_rate=1e30, warmup=0.0), parents(tiny, datasets["text"]), tmp_path, ONE)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_an_error(tiny, datasets, tmp_path):
+    import shutil
+
+    start = tmp_path / "start"
+    shutil.copytree(tiny, start)
+    tokenizer = loading.tokenizer(start)
+    tokenizer.add_tokens([f"<extra{i}>" for i in range(10)])
+    tokenizer.save_pretrained(start)
+    with pytest.raises(InputError, match="embedding has"):
+        tune.build(step("sft"), parents(start, datasets["instruction"]), tmp_path / "out", ONE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [({"objective": "ppo"}, "no objective"), ({"parameters": {"gamma": 1}}, "no parameter"), ({"parameters": {"beta": -1}}, "above 0")],
+)
+def test_check_knows_the_objectives(changes, found):
+    with pytest.raises(InputError, match=found):
+        tune.check(step("dpo").model_copy(update=changes), {})
+
+
+RUN = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}]
+import warnings
+from training_world import KINDS, parents, step
+from eutectic.context import Context
+from eutectic.train import tune
+tune.build(step({objective!r}, epochs={epochs}), parents(Path({model!r}), Path({data!r})), Path({out!r}), Context(threads=1), save_seconds=0.0)
+"""
+
+
+@pytest.mark.parametrize("objective", ["cpt", "dpo"])
+def test_a_run_killed_again_and_again_reaches_the_same_weights(objective, tiny, datasets, tmp_path, soak):
+    whole, broken, data = tmp_path / "whole", tmp_path / "broken", datasets[KINDS[objective]]
+    whole.mkdir()
+    broken.mkdir()
+    epochs = 12
+    tune.build(step(objective, epochs=epochs), parents(tiny, data), whole, ONE)
+    tests = str(Path(__file__).parent)
+    code = RUN.format(tests=tests, objective=objective, epochs=epochs, model=str(tiny), data=str(data), out=str(broken))
+    kills = 0
+    for _ in range(40 if soak else 12):
+        process = subprocess.Popen([sys.executable, "-c", code])
+        before = len(list(broken.glob(".state/update-*/facts.json"))) and progress(broken)
+        while process.poll() is None and progress(broken) < before + 9:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert process.returncode == 0
+    assert kills >= 2
+    assert same(whole, broken)
+    drop = {"seconds"}
+    assert [{k: v for k, v in m.items() if k not in drop} for m in metrics(broken)] == [
+        {k: v for k, v in m.items() if k not in drop} for m in metrics(whole)
+    ]
+
+
+def progress(out: Path) -> int:
+    return max((int(p.name.removeprefix("update-")) for p in out.glob(".state/update-*")), default=0)
