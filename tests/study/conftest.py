@@ -50,7 +50,8 @@ system: You are a materials scientist.
 turns:
   - How do silk and collagen relate?
   - Summarise it.
-sampling: {temperature: 0.2, top_p: 0.9, repetition_penalty: 1.1, max_new_tokens: 6}
+sampling: {temperature: 0.2, top_p: 0.9, repetition_penalty: 1.1}
+max_new_tokens: 6
 """
 
 FACTS = [

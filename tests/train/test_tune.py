@@ -151,10 +151,11 @@ def test_a_run_killed_again_and_again_reaches_the_same_weights(objective, tiny, 
     tests = str(Path(__file__).parent)
     code = RUN.format(tests=tests, objective=objective, epochs=epochs, model=str(tiny), data=str(data), out=str(broken))
     kills = 0
-    for _ in range(40 if soak else 12):
+    stride = 3 if soak else len(metrics(whole)) // 4
+    for _ in range(40 if soak else 8):
         process = subprocess.Popen([sys.executable, "-c", code])
-        before = len(list(broken.glob(".state/update-*/facts.json"))) and progress(broken)
-        while process.poll() is None and progress(broken) < before + 9:
+        before = progress(broken)
+        while process.poll() is None and progress(broken) < before + stride:
             time.sleep(0.005)
         if process.poll() is not None:
             break

@@ -17,6 +17,8 @@ from eutectic.specs.rows import Item
 NUMBER = r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*(?:[eE]|[x×*]\s*10\s*\^?)\s*[-+\u2212]?\d+)?"
 LEADING_NUMBER = re.compile(rf"^\s*(?P<number>{NUMBER})\s*(?P<unit>.*?)\s*\.?\s*$", re.DOTALL)
 ANY_NUMBER = re.compile(rf"(?<![\w.])(?P<number>(?=[-+\u2212]?\.?\d){NUMBER})\s*(?P<unit>[^\s,;()]*(?:\s*[/*·]\s*[^\s,;()]+)*)")
+RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+LONGEST_UNIT = 40
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def lenient_letter(item: Item, text: str) -> str:
     names = letters(item)
     either = f"{names}{names.lower()}"
     for pattern in (
-        rf"^\W*([{names}])(?![\w'’])",
+        rf"^\W*([{names}])(?![\w'’]|\s*(?:,|/|\bor\b|\band\b))",
         rf"(?i:answer|option|choice|letter)(?:\s+is)?\W{{0,4}}([{either}])(?![\w'’])",
         rf"^\W*([{either}])\s*[.):]",
         rf"\(([{either}])\)",
@@ -117,6 +119,8 @@ def convert(value: float, unit: str, into: str) -> float | None:
     """`value` of `unit` in the unit `into`, or None where pint does not know the unit or the dimensions differ."""
     if unit == into:
         return value
+    if len(unit) > LONGEST_UNIT or re.search(r"\d{2}", unit):
+        return None  # a sentence, or a power that would keep pint busy
     try:
         return float(registry().Quantity(value, readable(unit)).to(readable(into)).magnitude)
     except Exception:  # noqa: BLE001 - pint raises tokenizer, attribute, type and zero-division errors for words that are no unit
@@ -125,5 +129,5 @@ def convert(value: float, unit: str, into: str) -> float | None:
 
 def readable(unit: str) -> str:
     """A unit as people write it, in pint's spelling."""
-    spelled = unit.replace("°C", "degC").replace("°F", "degF").replace("·", "*").replace("⁻", "^-").replace("²", "^2").replace("³", "^3").replace("¹", "^1")
-    return re.sub(r"(?<=[A-Za-z])(-?\d)", r"**\1", spelled.replace("^", "**"))
+    plain = unit.replace("°C", "degC").replace("°F", "degF").replace("·", "*").replace("^", "**").translate(RAISED)
+    return re.sub(r"(?<=[A-Za-zµμΩ])(-?\d)", r"**\1", plain)

@@ -89,7 +89,7 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
     """Number of a token, or None where the vocabulary lacks it; asked for every row, so the vocabulary is never copied out."""
     number = tokenizer.convert_tokens_to_ids(token)
-    return int(number) if number is not None and tokenizer.convert_ids_to_tokens(number) == token else None
+    return number if isinstance(number, int) and tokenizer.convert_ids_to_tokens(number) == token else None
 
 
 def _same_beginning(whole: list[int], beginning: list[int]) -> None:

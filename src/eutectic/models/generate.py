@@ -23,6 +23,7 @@ OnToken = Callable[[int, str], None]
 # activations of the prompts within the processor's cache.
 GROUP = 64
 SHORTEST_SHARED = 8
+LIKELY = 256
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,21 @@ def _draw(logits: torch.Tensor, stream: Stream, sampling: Sampling) -> int:
         logits[seen] = torch.where(values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty)
     if sampling.temperature == 0.0:
         return int(logits.argmax())
-    probabilities, tokens = torch.softmax(logits.cpu() / sampling.temperature, -1).sort(descending=True, stable=True)
-    before = probabilities.cumsum(-1) - probabilities
-    probabilities[before >= sampling.top_p] = 0.0
+    probabilities, tokens = nucleus(torch.softmax(logits.cpu() / sampling.temperature, -1), sampling.top_p)
     return int(tokens[torch.multinomial(probabilities, 1, generator=stream.generator)])
+
+
+def nucleus(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest tokens that together hold `top_p` of the probability: their probabilities (not renormalised) and ids, likeliest first.
+
+    The `LIKELY` likeliest are looked at first: they nearly always suffice, and sorting a whole vocabulary takes longer than the head.
+    """
+    for count in (min(LIKELY, len(probabilities)), len(probabilities)):
+        values, tokens = probabilities.topk(count)
+        kept = int((values.cumsum(-1) - values < top_p).sum())
+        if kept < count or count == len(probabilities):
+            break
+    return values[:kept], tokens[:kept]
 
 
 def _take(tokenizer: PreTrainedTokenizerBase, stream: Stream, index: int, token: int, ends: frozenset[int], on_token: OnToken | None) -> None:

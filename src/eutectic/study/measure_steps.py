@@ -15,7 +15,7 @@ from eutectic.yaml_file import Place
 def enter(draft: Draft) -> None:
     """Enter all measuring steps."""
     file, graph = draft.file, draft.graph
-    for address in graph.controls:
+    for address in graph.plainest.values():
         graph.add(Step("geometry", address, GeometryStep(), {"merge": (graph.models[address],)}))
     for index in range(len(file.spec.evaluations)):
         _evaluation(draft, index)
@@ -79,9 +79,9 @@ def _step(graph: Graph, address: str) -> Step:
 
 
 def _twin(graph: Graph, address: str, first: dict[str, Step]) -> dict[str, tuple[Node, ...]]:
-    """For the control with the same schedule: the evaluation and the geometry of the merge it may turn out to equal."""
-    of, _, control = address.partition("+")
-    if control != "linear_schedule" or of not in first:
+    """For the plainest control of a merge: the evaluation and the geometry of the merge it may turn out to equal."""
+    of = graph.plainest.get(address)
+    if of is None or of not in first:
         return {}
     geometry = Step("geometry", of, GeometryStep(), {"merge": (graph.models[of],)})
     return {"twin": (first[of],), "geometry": (graph.add(geometry),)}

@@ -17,13 +17,16 @@ from eutectic.yaml_file import Place
 
 def enter(draft: Draft) -> None:
     """Enter all merges, each after the merges it is made of."""
+    controls: list[Step] = []
     for name in _order(draft.file):
         spec = draft.file.spec.merges[name]
         base = _named(draft, ("merges", name, "base"), spec.base) if spec.base is not None else None
         for target, models in _selected(draft, name, spec, base):
             parents: dict[str, tuple[Node, ...]] = {"models": models, **({"base": (base,)} if base is not None else {})}
             for swept in _sweep(spec):
-                _merge(draft, name, addresses.merge(name, target, swept), parents, swept)
+                controls += _merge(draft, name, addresses.merge(name, target, swept), parents, swept)
+    for control in controls:
+        draft.graph.models[control.address] = draft.graph.add(control)
 
 
 def _order(file: StudyFile) -> list[str]:
@@ -82,8 +85,8 @@ def _sweep(spec: MergeSpec) -> Iterator[dict[str, float]]:
         yield dict(zip(names, values, strict=True))
 
 
-def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node, ...]], swept: dict[str, float]) -> None:
-    """One merge and its controls."""
+def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node, ...]], swept: dict[str, float]) -> list[Step]:
+    """Enter one merge and return its controls, which are entered last: one that equals a merge of the study bears that merge's name."""
     from eutectic.merge import canonical, methods
 
     spec, graph, n_models, has_base = draft.file.spec.merges[name], draft.graph, len(parents["models"]), "base" in parents
@@ -94,12 +97,19 @@ def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node,
         controls = canonical.controls(step, n_models=n_models, has_base=has_base)
     except EutecticError as error:
         raise draft.file.locate(error, ("merges", name)) from error
-    graph.models[address] = graph.add(Step("merge", address, step, parents, written=spec.keep))
+    written = spec.keep or any(addresses.matches(pattern, address, {address}) for pattern in _talked(draft.file))
+    graph.models[address] = graph.add(Step("merge", address, step, parents, written=written))
+    if controls:  # the first is the one that geometry measures the distance to
+        graph.plainest[addresses.control(address, controls[0][0])] = address
     controls = [(n, s) for n, s in controls if spec.controls is None or n in spec.controls]
     graph.controls[address] = [(n, addresses.control(address, n)) for n, _ in controls]
-    for control, control_step in controls:
-        where = addresses.control(address, control)
-        graph.models[where] = graph.add(Step("merge", where, control_step, parents, written=False))
+    return [Step("merge", addresses.control(address, n), s, parents, written=False) for n, s in controls]
+
+
+def _talked(file: StudyFile) -> list[str]:
+    """Patterns of models that are talked to: a merge among them is written, for a conversation reads a folder."""
+    spec = file.spec
+    return [pattern for entry in (*spec.conversations.values(), *spec.image_prompts.values()) for pattern in entry.models]
 
 
 def uses_ensemble(file: StudyFile, address: str) -> bool:

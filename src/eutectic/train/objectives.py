@@ -43,7 +43,7 @@ def _dpo(model: PreTrainedModel, tiles: Tiles, update: Update, reference: Tensor
     chosen, rejected = sums[:, 1], sums[:, 2]
     beta = update.numbers["beta"]
     loss = losses.dpo(chosen, rejected, reference[:, 0], reference[:, 1], beta).sum() / update.pairs
-    reward = beta * ((chosen - reference[:, 0]) - (rejected - reference[:, 1]))
+    reward = beta * ((chosen - reference[:, 0]) - (rejected - reference[:, 1])).detach()
     return loss, {**_pair_measures(chosen, rejected), "margin": float(reward.sum()), "pair_accuracy": float((reward > 0).sum())}
 
 
