@@ -33,7 +33,8 @@ def reference() -> str:
     """The study-file reference as Markdown."""
     parts = ["# The study file", "", "Made by `make docs` from the specs in `src/eutectic/specs/study.py`; do not edit by hand."]
     for title, spec in SECTIONS:
-        parts += ["", f"## {title}", "", " ".join((spec.__doc__ or "").split()), "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        parts += ["", f"## {title}", "", " ".join((spec.__doc__ or "").split()), ""]
+        parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
         parts += [row(name, field) for name, field in spec.model_fields.items()]
     return "\n".join(parts) + "\n"
 

@@ -48,7 +48,9 @@ def _named(config: Path, lines: Mapping[str, int], name: str) -> Artifact:
     """A model as a mergekit file names it: a folder, relative to where the command runs or to the file."""
     folder = next((f for f in (Path(name).expanduser(), config.parent / name) if (f / "config.json").is_file()), None)
     if folder is None:
-        raise InputError(f"{name!r} is no folder with a config.json", file=config, line=lines.get(name), remedy="Give the folder of a model.")
+        raise InputError(
+            f"{name!r} is no folder with a config.json", file=config, line=lines.get(name), remedy="Give the folder of a model."
+        )
     return Artifact("checkpoint", name, DigestCache().folder(folder), folder)
 
 

@@ -25,7 +25,9 @@ def test_a_letter_in_talk_is_understood_but_breaks_the_form(text):
     assert (parsed.correct, parsed.format_failure) == (True, True)
 
 
-@pytest.mark.parametrize("text", ["", "I do not know", "A bird has feathers" if RIGHT != "A" else "the bird", "A, B or C", "calcite or bone"])
+@pytest.mark.parametrize(
+    "text", ["", "I do not know", "A bird has feathers" if RIGHT != "A" else "the bird", "A, B or C", "calcite or bone"]
+)
 def test_what_cannot_be_understood_is_wrong(text):
     parsed = read(CHOICE, text)
     assert parsed.format_failure

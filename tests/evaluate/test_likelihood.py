@@ -1,9 +1,11 @@
 """Packed scores against one full forward pass an option, on tiny models of several families and on the real one."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
-from conftest import make_tiny
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
 from eutectic.evaluate import prompts
@@ -13,6 +15,7 @@ from eutectic.models import loading
 from eutectic.specs.rows import Item
 
 CPU = torch.device("cpu")
+make_tiny = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["make_tiny"]
 TEXTS = [
     ("Which term fits this definition? A hard calcified tissue.", ("bone tissue", "bone marrow", "tooth enamel", "cartilage")),
     ("The main protein of tendons is", ("collagen", "keratin", "elastin", "fibroin of the silkworm")),

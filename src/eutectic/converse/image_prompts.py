@@ -20,7 +20,10 @@ from eutectic.models import chat_template, device, loading
 from eutectic.specs.rows import ImagePrompt, Message
 from eutectic.specs.steps import ImagePromptsStep
 
-PRINCIPLES = "Think about {concepts}. For each of them, name one principle of its structure that could guide the design of {style}. Keep each to one sentence."
+PRINCIPLES = (
+    "Think about {concepts}. For each of them, name one principle of its structure that could guide the design of {style}. "
+    "Keep each to one sentence."
+)
 PROMPT = (
     "Now write a prompt for an image generator that shows {style} in which the principles of {concepts} are combined. "
     "Describe only what can be seen: shapes, materials, colours, light. Name {concepts}. Write at most 70 words and nothing but the prompt."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,13 @@ def build(spec: ConverseStep, parents: Parents, out: Path, context: Context) -> 
 
 def _rows(script: Script, address: str, sample: int, held: list[tuple[list[Generated], float, int]]) -> Iterator[Turn]:
     """One sample's turns: the system prompt is turn 0, then questions and answers in turn. Seconds are shared by the batch."""
-    name = {"conversation": script.name, "model": address, "sample": sample}
+    row = functools.partial(Turn, conversation=script.name, model=address, sample=sample)
     if script.system:
-        yield Turn(**name, turn=0, role="system", content=script.system)
+        yield row(turn=0, role="system", content=script.system)
     for number, (turn, (answers, seconds, seed)) in enumerate(zip(script.turns, held, strict=True)):
         answer = answers[sample]
-        yield Turn(**name, turn=2 * number + 1, role="user", content=turn.user)
-        yield Turn(
-            **name,
+        yield row(turn=2 * number + 1, role="user", content=turn.user)
+        yield row(
             turn=2 * number + 2,
             role="assistant",
             content=answer.text,

@@ -18,16 +18,16 @@ PACKAGED = files("eutectic.converse") / "scripts"
 class SamplingSpec(Spec):
     """How answers are drawn; the defaults are those of the paper's conversations."""
 
-    temperature: float = Field(0.2, ge=0)
-    top_p: float = Field(0.9, gt=0, le=1)
-    repetition_penalty: float = Field(1.1, ge=1)
+    temperature: float = Field(default=0.2, ge=0)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.1, ge=1)
 
 
 class TurnSpec(Spec):
     """One question. `max_new_tokens` stands for the script's where it is given."""
 
     user: str = Field(min_length=1)
-    max_new_tokens: int | None = Field(None, gt=0)
+    max_new_tokens: int | None = Field(default=None, gt=0)
 
 
 class Script(Spec):
@@ -35,7 +35,7 @@ class Script(Spec):
 
     name: str
     system: str = ""
-    max_new_tokens: int = Field(192, gt=0)
+    max_new_tokens: int = Field(default=192, gt=0)
     sampling: SamplingSpec = SamplingSpec()
     turns: tuple[TurnSpec, ...] = Field(min_length=1)
 

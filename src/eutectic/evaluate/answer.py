@@ -59,7 +59,11 @@ def lenient_letter(item: Item, text: str) -> str:
         if len(found) == 1:
             return str(found.pop())
     plain = _plain(text)
-    quoted = [name for name, i in zip(names, order(item), strict=True) if _plain(item.options[i]) and f" {_plain(item.options[i])} " in f" {plain} "]
+    quoted = [
+        name
+        for name, i in zip(names, order(item), strict=True)
+        if _plain(item.options[i]) and f" {_plain(item.options[i])} " in f" {plain} "
+    ]
     longest = [q for q in quoted if not any(q != o and _inside(item, q, o) for o in quoted)]
     return longest[0] if len(longest) == 1 else ""
 
@@ -109,7 +113,7 @@ def _number(text: str) -> float:
 
 @functools.cache
 def registry() -> Any:
-    """pint's units; made once, since reading them takes half a second."""
+    """The units pint knows; made once, since reading them takes half a second."""
     import pint
 
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
@@ -123,7 +127,7 @@ def convert(value: float, unit: str, into: str) -> float | None:
         return None  # a sentence, or a power that would keep pint busy
     try:
         return float(registry().Quantity(value, readable(unit)).to(readable(into)).magnitude)
-    except Exception:  # noqa: BLE001 - pint raises tokenizer, attribute, type and zero-division errors for words that are no unit
+    except Exception:  # pint raises tokenizer, attribute, type and zero-division errors for words that are no unit
         return None
 
 

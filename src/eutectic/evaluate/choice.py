@@ -32,7 +32,9 @@ def rank(sums: Sequence[float], tokens: Sequence[int]) -> tuple[int, float]:
     return best, min(margins, default=0.0)
 
 
-def scores(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, benchmark: str, items: Sequence[Item], context: Context) -> list[ItemScore]:
+def scores(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, benchmark: str, items: Sequence[Item], context: Context
+) -> list[ItemScore]:
     """A row for each choice item, in order."""
     groups = prompts.cloze(tokenizer, items)
     found = log_likelihoods(model, groups, context)

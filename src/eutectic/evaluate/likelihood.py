@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -70,7 +71,7 @@ def targets(model: PreTrainedModel, head: Head, batch: Batch) -> torch.Tensor:
 
 def trunk(model: PreTrainedModel) -> torch.nn.Module:
     """The model without its head."""
-    found = model.get_decoder()
+    found: Any = model.get_decoder()  # type: ignore[no-untyped-call]
     if found is None or found is model:
         raise InputError(f"{type(model).__name__} has no trunk that can be called apart from its head", remedy="Use a decoder-only model.")
     assert isinstance(found, torch.nn.Module)
@@ -82,7 +83,7 @@ def scoring_head(model: PreTrainedModel) -> Head:
 
     Most heads are one matrix; Gemma 2 also caps its logits and Granite or Cohere scale them, which is read from the configuration.
     """
-    matrix = model.get_output_embeddings()
+    matrix: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     cap = getattr(model.config, "final_logit_softcapping", None)
     factor = 1.0 / getattr(model.config, "logits_scaling", 1.0) * getattr(model.config, "logit_scale", 1.0)
 
@@ -95,7 +96,10 @@ def scoring_head(model: PreTrainedModel) -> Head:
     whole = model(input_ids=row, use_cache=False).logits
     apart = head(trunk(model)(input_ids=row, use_cache=False).last_hidden_state)
     if torch.isfinite(whole).all() and not torch.allclose(whole, apart, atol=1e-3, rtol=1e-3):
-        raise InputError(f"the head of {type(model).__name__} does more than Eutectic knows of", remedy="Report the model class; it cannot be scored yet.")
+        raise InputError(
+            f"the head of {type(model).__name__} does more than Eutectic knows of",
+            remedy="Report the model class; it cannot be scored yet.",
+        )
     return head
 
 

@@ -28,7 +28,9 @@ def cloze(tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> list[lis
     joint = [f"{stem} {option}" for item, stem in zip(items, stems, strict=True) for option in item.options]
     lengths = [len(ids) for ids in encode(tokenizer, stems)]
     texts = iter(encode(tokenizer, joint))
-    groups = [[Ask((*before, *next(texts)), len(before) + length) for _ in item.options] for item, length in zip(items, lengths, strict=True)]
+    groups = [
+        [Ask((*before, *next(texts)), len(before) + length) for _ in item.options] for item, length in zip(items, lengths, strict=True)
+    ]
     for item, group in zip(items, groups, strict=True):
         if any(not 0 < ask.start < len(ask.tokens) for ask in group):
             raise InputError(f"item {item.id} has an empty question or option", remedy="Mend the item.")

@@ -41,7 +41,12 @@ def build(spec: RescoreStep, parents: Parents, out: Path, context: Context) -> d
 
 
 def rescore(
-    load: Callable[[], PreTrainedModel], tokenizer: PreTrainedTokenizerBase, spec: RescoreStep, parents: Parents, out: Path, context: Context
+    load: Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    spec: RescoreStep,
+    parents: Parents,
+    out: Path,
+    context: Context,
 ) -> dict[str, Any]:
     """Rescore what `load` gives, a model in float32; it is called only when there is something to rescore."""
     own = one(parents, "own")
@@ -66,9 +71,13 @@ def rescore(
     return {"rescored": count, "changed": changed, "items": sum(row.form == "likelihood" for row in rows)}
 
 
-def _fresh(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: dict[str, list[Item]], context: Context) -> dict[Key, ItemScore]:
+def _fresh(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: dict[str, list[Item]], context: Context
+) -> dict[Key, ItemScore]:
     """Float32 rows by benchmark and item."""
-    return {(name, row.id): row for name, members in items.items() if members for row in choice.scores(model, tokenizer, name, members, context)}
+    return {
+        (name, row.id): row for name, members in items.items() if members for row in choice.scores(model, tokenizer, name, members, context)
+    }
 
 
 def close(parents: Parents, margin: float) -> set[Key]:

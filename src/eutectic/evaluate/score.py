@@ -97,5 +97,7 @@ def read_items(benchmark: Artifact) -> list[Item]:
         sound = item.value is not None if item.kind == "numeric" else item.answer is not None and 0 <= item.answer < len(item.options)
         if not sound:
             wanted = "a value" if item.kind == "numeric" else "an answer among its options"
-            raise InputError(f"item {item.id} has no {wanted.removeprefix('a ').removeprefix('an ')}", file=file, line=line, remedy=f"Give it {wanted}.")
+            raise InputError(
+                f"item {item.id} has no {wanted.removeprefix('a ').removeprefix('an ')}", file=file, line=line, remedy=f"Give it {wanted}."
+            )
     return items

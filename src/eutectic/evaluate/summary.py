@@ -1,4 +1,4 @@
-"""`summary.json` of an Evaluation: accuracy by benchmark, role, split and form, the share of broken formats, and what no model is needed for."""
+"""`summary.json` of an Evaluation: accuracy by benchmark, role, split and form, broken formats, baselines that need no model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def baselines(benchmark: str, items: Sequence[Item]) -> list[dict[str, Any]]:
         if asked:
             n = len(asked)
             shares = {name: sum(_extreme(item, sign) for item in asked) / n for name, sign in (("shortest", 1), ("longest", -1))}
-            lines.append({"benchmark": benchmark, "split": split, "n": n, **shares, "chance": sum(1 / len(item.options) for item in asked) / n})
+            lines.append(
+                {"benchmark": benchmark, "split": split, "n": n, **shares, "chance": sum(1 / len(item.options) for item in asked) / n}
+            )
     return lines
 
 

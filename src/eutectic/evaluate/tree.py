@@ -83,10 +83,8 @@ def rows(groups: Sequence[Sequence[Ask]], capacity: int = ROW_TOKENS) -> list[Ro
     """
     first = np.cumsum([0, *(len(group) for group in groups)])
     sizes = [len(grown([(0, ask) for ask in group]).tokens) for group in groups]
-    made: list[Row] = []
-    for bin_ in pack([min(size, capacity) for size in sizes], capacity):
-        made.append(grown([(int(first[g]) + i, ask) for g in bin_ for i, ask in enumerate(groups[g])]))
-    return made
+    packed = pack(sizes, capacity)
+    return [grown([(int(first[g]) + i, ask) for g in members for i, ask in enumerate(groups[g])]) for members in packed]
 
 
 def grown(asks: Sequence[tuple[int, Ask]]) -> Row:

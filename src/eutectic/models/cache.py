@@ -9,11 +9,11 @@ from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call] # the subclass hook of transformers is untyped
     """A cache layer whose keys and values `[rows, heads, tokens, width]` are views into a buffer with room for `room` tokens."""
 
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.room = room
         self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -30,11 +30,11 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = keys[:, :, :new], values[:, :, :new]
         return self.keys, self.values
 
-    def _roomy(self, held: torch.Tensor, like: torch.Tensor, old: int) -> torch.Tensor:
+    def _roomy(self, held: torch.Tensor | None, like: torch.Tensor, old: int) -> torch.Tensor:
         """A buffer shaped for states `like`, beginning with what the layer holds."""
         rows, heads, _, width = like.shape
         buffer = like.new_empty(rows, heads, self.room, width)
-        if old:
+        if old and held is not None:
             buffer[:, :, :old] = held
         return buffer
 
@@ -49,4 +49,7 @@ def roomy_cache(config: PreTrainedConfig, room: int) -> DynamicCache:
 def spread(cache: DynamicCache, rows: int) -> None:
     """Let the one row a cache holds stand for `rows` rows; nothing is copied before the next token comes."""
     for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.values is not None
         layer.keys, layer.values = layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1)

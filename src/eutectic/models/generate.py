@@ -135,7 +135,9 @@ def _generate_group(
         logits = _forward(model, last, mask, positions, cache)
 
 
-def _read_prompts(model: PreTrainedModel, prompts: list[Sequence[int]], new: int) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _read_prompts(
+    model: PreTrainedModel, prompts: list[Sequence[int]], new: int
+) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cache, mask `[rows, tokens so far]`, last positions `[rows, 1]` and next-token logits `[rows, vocabulary]` of some prompts."""
     shared = shared_beginning(prompts) if len(prompts) > 1 and not _windowed(model) else 0
     rests = [list(prompt[shared:]) for prompt in prompts]
@@ -170,7 +172,9 @@ def _windowed(model: PreTrainedModel) -> bool:
     return bool(getattr(model.config, "sliding_window", None))
 
 
-def _forward(model: PreTrainedModel, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+def _forward(
+    model: PreTrainedModel, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
     """Logits `[rows, vocabulary]`, float32, after the last token of each row; the cache grows."""
     out = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
     logits: torch.Tensor = out.logits[:, -1].float()
@@ -204,7 +208,9 @@ def nucleus(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, to
     return values[:kept], tokens[:kept]
 
 
-def _take(tokenizer: PreTrainedTokenizerBase, stream: Stream, index: int, token: int, ends: frozenset[int], on_token: OnToken | None) -> None:
+def _take(
+    tokenizer: PreTrainedTokenizerBase, stream: Stream, index: int, token: int, ends: frozenset[int], on_token: OnToken | None
+) -> None:
     """Add a token to an answer, end it at an end token, and show what text is new and complete."""
     stream.answer.append(token)
     if token in ends:

@@ -37,7 +37,9 @@ def rescore(spec: RescoreStep, parents: Parents, out: Path, context: Context) ->
     """Rescore an unwritten merge as `evaluate.rescore.build` rescores a folder."""
     where = device.prepare(context)
     parent = one(parents, "model")
-    return rescoring.rescore(lambda: live(parent, torch.float32, where, context), loading.tokenizer(home(parent)), spec, parents, out, context)
+    return rescoring.rescore(
+        lambda: live(parent, torch.float32, where, context), loading.tokenizer(home(parent)), spec, parents, out, context
+    )
 
 
 def equal(geometry: Artifact) -> bool:

@@ -55,7 +55,8 @@ def _evaluation(draft: Draft, index: int) -> None:
         twin = _twin(graph, address, first)
         parents: dict[str, tuple[Node, ...]] = {"model": (graph.models[address],), "benchmarks": benchmarks, **twin}
         first[address] = graph.add(Step("evaluate", address, spec, parents))
-    final = {address: _rescored(graph, address, first, benchmarks) for address in models}
+    families = _families(graph, models)
+    final = {address: _rescored(graph, address, first, benchmarks, families) for address in models}
     for address in models:
         if address in graph.controls:
             _synergy(draft, address, final)
@@ -87,9 +88,23 @@ def _twin(graph: Graph, address: str, first: dict[str, Step]) -> dict[str, tuple
     return {"twin": (first[of],), "geometry": (graph.add(geometry),)}
 
 
-def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tuple[Step, ...]) -> Step:
-    """The final scores of a model, with close items of the whole comparison scored in float32."""
-    others = tuple(step for step in dict.fromkeys(first.values()) if step is not first[address])
+def _families(graph: Graph, models: list[str]) -> list[set[str]]:
+    """Which models are compared with each other, by key: a merge with its parents and controls, a trained model with its start."""
+    families = []
+    for address in models:
+        node = graph.models[address]
+        if isinstance(node, Step) and node.kind in ("merge", "train"):
+            roles = ("models", "base") if node.kind == "merge" else ("model",)
+            parents = {parent.key for role in roles for parent in node.parents.get(role, ())}
+            families.append({node.key, *parents, *(graph.models[control].key for _, control in graph.controls.get(address, ()))})
+    return families
+
+
+def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tuple[Step, ...], families: list[set[str]]) -> Step:
+    """The final scores of a model, with items scored in float32 that are close in any model it is compared with."""
+    own = graph.models[address].key
+    company = set().union(*(family for family in families if own in family)) - {own}
+    others = tuple(dict.fromkeys(step for other, step in first.items() if graph.models[other].key in company))
     parents: dict[str, tuple[Node, ...]] = {
         "model": (graph.models[address],),
         "benchmarks": benchmarks,

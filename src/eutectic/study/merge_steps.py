@@ -108,8 +108,8 @@ def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node,
 
 def _talked(file: StudyFile) -> list[str]:
     """Patterns of models that are talked to: a merge among them is written, for a conversation reads a folder."""
-    spec = file.spec
-    return [pattern for entry in (*spec.conversations.values(), *spec.image_prompts.values()) for pattern in entry.models]
+    conversations, images = file.spec.conversations.values(), file.spec.image_prompts.values()
+    return [pattern for models in (*(c.models for c in conversations), *(i.models for i in images)) for pattern in models]
 
 
 def uses_ensemble(file: StudyFile, address: str) -> bool:

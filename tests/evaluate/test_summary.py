@@ -1,0 +1,28 @@
+import pytest
+
+from eutectic.evaluate.summary import baselines, lines, summarise
+from eutectic.specs.rows import Item, ItemScore
+
+
+def score(n, form="likelihood", correct=True, **more):
+    return ItemScore(id=str(n), benchmark="b", group="g", role="unseen", split="test", form=form, correct=correct, **more)
+
+
+def test_cells_hold_shares_and_greedy_cells_broken_formats():
+    rows = [score(1), score(2, correct=False), score(1, "greedy", format_failure=True), score(2, "greedy")]
+    greedy, likelihood = summarise(rows)["cells"]
+    assert (likelihood["n"], likelihood["accuracy"]) == (2, 0.5)
+    assert "format_failure_rate" not in likelihood
+    assert (greedy["format_failures"], greedy["format_failure_rate"]) == (1, 0.5)
+    assert lines({"cells": [likelihood]}) == ["b unseen test: 0.500 of 2 items by likelihood"]
+
+
+def test_baselines_share_ties():
+    items = [
+        Item(id="1", group="g", question="q", options=("aa", "b", "c"), answer=1),
+        Item(id="2", group="g", question="q", options=("aa", "bbb", "c", "d"), answer=0),
+    ]
+    (line,) = baselines("b", items)
+    assert line["shortest"] == pytest.approx(0.25)
+    assert line["longest"] == 0.0
+    assert line["chance"] == pytest.approx((1 / 3 + 1 / 4) / 2)
