@@ -6,6 +6,7 @@ from eutectic.artifacts import PROMPTS, Artifact, read_rows
 from eutectic.context import Context
 from eutectic.converse import image_prompts
 from eutectic.errors import InputError
+from eutectic.models import loading
 from eutectic.specs.rows import ImagePrompt
 from eutectic.specs.steps import ImagePromptsStep
 
@@ -21,7 +22,9 @@ def test_one_prompt_a_style(tmp_path, tiny):
     ledger = image_prompts.build(spec, parents, tmp_path, Context())
     rows = read_rows(tmp_path / PROMPTS, ImagePrompt)
     assert [row.style for row in rows] == ["microstructure", "a bridge"]
-    assert all(row.concepts == CONCEPTS and row.tokens <= 130 for row in rows)
+    tokenizer = loading.tokenizer(roomy)
+    assert all(row.concepts == CONCEPTS for row in rows)
+    assert [row.tokens for row in rows] == [len(tokenizer(row.prompt, add_special_tokens=False)["input_ids"]) for row in rows]
     assert ledger["prompts"] == 2
 
 

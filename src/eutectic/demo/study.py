@@ -42,14 +42,14 @@ class Size:
 
 FULL = Size(
     study="biomaterials",
-    documents=1900,
-    held_out=0.42,
+    documents=2200,
+    held_out=0.32,
     wordings=4,
     items=1000,
     quantities=200,
     greedy=200,
     instructions=700,
-    pairs=400,
+    pairs=800,
     epochs=1.0,
 )
 QUICK = Size(
