@@ -1,6 +1,7 @@
 """Fixtures of every room: tiny random models with a trained tokenizer, and the real SmolLM2-135M."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,12 @@ def make_tiny(folder: Path, family: str = "llama", seed: int = 0, tied: bool = T
         model = model_class(config).to(torch.bfloat16)
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session", name="make_tiny")
+def _make_tiny() -> Callable[..., Path]:
+    """The function itself, for tests that need a model of their own."""
+    return make_tiny
 
 
 @pytest.fixture(scope="session")

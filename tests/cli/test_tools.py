@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,7 @@ def test_merge_with_a_truncated_parent_leaves_nothing(config: Path, tmp_path: Pa
     assert not any(path.name.startswith((".out", "out")) for path in tmp_path.iterdir())
 
 
-def test_merge_of_different_shapes_names_them(config: Path, tmp_path: Path, tiny_other: Path) -> None:
-    from conftest import make_tiny
-
+def test_merge_of_different_shapes_names_them(config: Path, tmp_path: Path, tiny_other: Path, make_tiny: Callable[..., Path]) -> None:
     wide = make_tiny(tmp_path / "wide", hidden=64)
     config.write_text(config.read_text().replace(str(tiny_other), str(wide)))
     refused(eutectic("merge", config, "out", cwd=tmp_path), "model.")
