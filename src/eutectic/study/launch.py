@@ -6,7 +6,6 @@ work since the running step's last save.
 
 from __future__ import annotations
 
-import gc
 import shutil
 import time
 from collections.abc import Iterable
@@ -137,7 +136,6 @@ def _build(step: Step, store: Store, context: Context) -> Record:
             finished=status.now(),
             ledger=ledger,
         )
-        gc.collect()
         record = record.model_copy(update={"digest": store.content_digest(partial)})
         store.publish(partial, record)
         return record
