@@ -22,7 +22,8 @@ def prompts_of(tokenizer):
 
 def by_transformers(model, prompt, new):
     ids = torch.tensor([prompt])
-    out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, pad_token_id=0)
+    ends = [model.generation_config.eos_token_id, 0]  # 0: <|endoftext|>, which ends an answer of ours too
+    out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, pad_token_id=0, eos_token_id=ends)
     return out[0, len(prompt) :].tolist()
 
 
@@ -58,6 +59,17 @@ def test_an_answer_ends_at_the_end_token_and_finished_rows_do_not_disturb_the_ot
         assert answer.stop_reason == ("length" if stop is None else "end")
         assert answer.tokens == (12 if stop is None else stop + 1)
         assert answer.text == tokenizer.decode(tokens[:stop], skip_special_tokens=True)
+
+
+def test_the_token_that_closes_documents_ends_an_answer(tiny):
+    model, tokenizer = loading.load(tiny, torch.float32, CPU), loading.tokenizer(tiny)
+    closing = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    assert closing != tokenizer.eos_token_id
+    prompt = prompts_of(tokenizer)[0]
+    with torch.no_grad():  # the head's row of that token points where the prompt ends, so it is the likeliest next token
+        model.model.embed_tokens.weight[closing] = 100 * model.model(torch.tensor([prompt])).last_hidden_state[0, -1]
+    (answer,) = generate(model, tokenizer, [prompt], max_new_tokens=12)
+    assert (answer.text, answer.tokens, answer.stop_reason) == ("", 1, "end")
 
 
 def test_sampling_repeats_with_its_seed_and_differs_between_rows(tiny):

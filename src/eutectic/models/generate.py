@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic.errors import InputError, WorkError
 from eutectic.models.cache import roomy_cache, spread
+from eutectic.models.chat_template import end_of_text
 
 StopReason = Literal["end", "length"]
 OnToken = Callable[[int, str], None]
@@ -100,10 +101,12 @@ def check_lengths(model: PreTrainedModel, prompts: Sequence[list[int]], new: int
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Tokens that end an answer: the tokenizer's and the generation configuration's (Llama 3's end of turn stands only there)."""
+    """Tokens that end an answer: the tokenizer's, the generation configuration's (Llama 3's end of turn stands only there), and the token
+    that closes a document: a model fresh from continued pretraining writes that one, and what follows it answers nothing.
+    """
     configured: Any = getattr(model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
-    return frozenset(int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None)
+    return frozenset(int(token) for token in (*listed, tokenizer.eos_token_id, end_of_text(tokenizer)) if token is not None)
 
 
 def _generate_group(

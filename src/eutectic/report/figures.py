@@ -107,7 +107,7 @@ def lines(name: str, title: str, series: Mapping[str, tuple[Sequence[float], Seq
             axes.legend(
                 loc="lower left",
                 bbox_to_anchor=(-0.02, 1.0),
-                ncols=min(4, len(series)),
+                ncols=min(3, len(series)),
                 columnspacing=1.0,
                 handlelength=1.1,
                 borderaxespad=0.1,
