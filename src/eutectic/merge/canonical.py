@@ -21,7 +21,7 @@ UNTRIMMED = {"dare_linear": "task_arithmetic", "dare_ties": "ties"}
 
 
 def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
-    """The one spec that stands for every merge of the same formula; idempotent. The step must have passed `methods.check`."""
+    """The one spec that stands for every merge of the same formula; idempotent. The step must have passed `check`."""
     method, given = step.method, _shared(step.parameters, n_models)
     if method in UNTRIMMED and _constant(given, "density", 1.0) == 1:
         method = UNTRIMMED[method]

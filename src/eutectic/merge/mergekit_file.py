@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from eutectic.errors import InputError
-from eutectic.merge.methods import INTERPOLATIONS, NEED_BASE, OUTPUT_TYPES, check, schema
+from eutectic.merge.check import check
+from eutectic.merge.methods import INTERPOLATIONS, NEED_BASE, OUTPUT_TYPES, schema
 from eutectic.specs.steps import MergeStep
 from eutectic.yaml_file import YamlFile, read_yaml
 

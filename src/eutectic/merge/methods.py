@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from eutectic.errors import InputError
-from eutectic.specs.steps import MergeStep
 
 if TYPE_CHECKING:  # the schema is read by `check` and `plan`, which should not wait for torch
     import torch
@@ -222,35 +221,3 @@ def schema(method: str) -> dict[str, Parameter]:
             name = keyword.removesuffix("_")
             found[name] = Parameter(name, "choice" if choices else kind, default, required, choices)  # type: ignore[arg-type]
     return found
-
-
-def check(spec: MergeStep, n_models: int, has_base: bool) -> None:
-    """Raise `InputError` for whatever is wrong with a merge before any file is opened: method, parents, parameters and their ranges."""
-    from eutectic.merge.schedule import check_parameters
-
-    known = schema(spec.method)
-    if spec.method in NEED_BASE and not has_base:
-        raise InputError(
-            f"`{spec.method}` needs a base", place="base", remedy="Name the model where t = 0 lies and deltas begin as `base`."
-        )
-    if n_models < 1:
-        raise InputError("a merge needs at least one model", place="models", remedy="Name the models to merge.")
-    two = spec.method in INTERPOLATIONS or "t" in spec.parameters
-    if two and not (has_base and n_models == 1):
-        found = f"{n_models} models{' and a base' if has_base else ' and no base'}"
-        raise InputError(
-            f"`{spec.method}` with `t` goes from a base to one model, but was given {found}",
-            place="models", remedy="Give `base` and one model (or `each`); several models are averaged by `linear` with `weight`.",
-        )  # fmt: skip
-    if spec.method == "linear" and has_base and n_models == 1 and not two:
-        raise InputError(
-            "a linear merge of a base and one model needs `t`", place="parameters", remedy="t = 0 is the base, t = 1 the model."
-        )
-    check_parameters(spec.parameters, known, n_models)
-
-
-def controls(step: MergeStep, *, has_base: bool = True, n_models: int = 1) -> list[tuple[str, MergeStep]]:
-    """The merges that a merge is compared with; see `eutectic.merge.canonical.controls`."""
-    from eutectic.merge.canonical import controls as made
-
-    return made(step, has_base=has_base, n_models=n_models)

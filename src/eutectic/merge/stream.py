@@ -19,9 +19,9 @@ import torch
 from eutectic.artifacts import Artifact, Parents, optional
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
+from eutectic.merge.check import check as check_step
 from eutectic.merge.group import CHUNK, SCRATCH, Each, Group, Parts, Source
 from eutectic.merge.methods import METHODS, Recipe, schema
-from eutectic.merge.methods import check as check_step
 from eutectic.merge.schedule import count_layers, resolve
 from eutectic.merge.sources import Written, check_fit
 from eutectic.models import checkpoint, device

@@ -87,12 +87,13 @@ def _sweep(spec: MergeSpec) -> Iterator[dict[str, float]]:
 
 def _merge(draft: Draft, name: str, address: str, parents: dict[str, tuple[Node, ...]], swept: dict[str, float]) -> list[Step]:
     """Enter one merge and return its controls, which are entered last: one that equals a merge of the study bears that merge's name."""
-    from eutectic.merge import canonical, methods
+    from eutectic.merge import canonical
+    from eutectic.merge.check import check
 
     spec, graph, n_models, has_base = draft.file.spec.merges[name], draft.graph, len(parents["models"]), "base" in parents
     asked = MergeStep(method=spec.method, parameters={**spec.parameters, **swept}, seed=draft.file.spec.seed)
     try:
-        methods.check(asked, n_models, has_base)
+        check(asked, n_models, has_base)
         step = canonical.canonical(asked, n_models=n_models, has_base=has_base)
         controls = canonical.controls(step, n_models=n_models, has_base=has_base)
     except EutecticError as error:
