@@ -82,6 +82,8 @@ def write_study(folder: Path, tiny: Path) -> Path:
     """Write the study's files."""
     (folder / "papers").mkdir(parents=True)
     shutil.copytree(tiny, folder / "model")
+    config = folder / "model" / "config.json"  # image prompts are longer than the other tests' context of 512
+    config.write_text(config.read_text().replace('"max_position_embeddings": 512', '"max_position_embeddings": 4096'))
     (folder / "study.yaml").write_text(STUDY)
     (folder / "talk.yaml").write_text(TALK)
     for number, (name, meaning) in enumerate(FACTS):

@@ -43,7 +43,7 @@ class Size:
 FULL = Size(
     study="biomaterials",
     documents=2200,
-    held_out=0.32,
+    held_out=0.36,
     wordings=4,
     items=1000,
     quantities=200,
