@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from eutectic.converse import script
 from eutectic.specs import study
 
 HERE = Path(__file__).parent
@@ -26,6 +27,9 @@ SECTIONS = (
     ("evaluations", study.EvaluationSpec),
     ("conversations", study.ConversationSpec),
     ("image_prompts", study.ImagePromptsSpec),
+    ("Conversation scripts (a file of their own)", script.Script),
+    ("turns of a script", script.TurnSpec),
+    ("sampling of a script", script.SamplingSpec),
 )
 
 
@@ -47,6 +51,8 @@ def row(name: str, field: FieldInfo) -> str:
 
 def shown(value: Any) -> str:
     """A default as it would be written in the file."""
+    if isinstance(value, BaseModel):
+        return "as below"
     if value is None or value in ((), {}):
         return "none"
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"

@@ -73,7 +73,7 @@ def load(name_or_path: str | Path) -> dict[str, Any]:
             file=path,
             line=read.line_of(place),
             place=".".join(map(str, place)),
-            remedy="See docs/study-file.md, Conversations.",
+            remedy="The keys of a script stand in docs/study-file.md.",
         ) from error
 
 
