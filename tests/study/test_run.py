@@ -137,7 +137,7 @@ def test_after_kill_9_run_goes_on_and_comes_to_the_same(run_once: Path, tmp_path
     for _ in range(40 if soak else 4):
         running = start(folder)
         try:
-            running.communicate(timeout=chance.uniform(4.0, 14.0))
+            running.communicate(timeout=chance.uniform(2.0, 8.0))
             break
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGKILL)
