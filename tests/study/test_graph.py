@@ -71,6 +71,7 @@ def test_keys_follow_content_and_not_names(small: Path, tmp_path: Path) -> None:
         ("dataset: chat,", "dataset: chats,", "no dataset named 'chats'"),
         ("[cpt, cpt-sft,", "[cpt, cpt-stf,", "no stage named 'stf'"),
         ("objective: dpo", "objective: ppo", "ppo"),
+        ("objective: dpo, dataset: pairs", "objective: dpo, dataset: chat", "reads a dataset of kind preference, not instruction"),
         ("beta: 0.1}\n  orpo", "betta: 0.1}\n  orpo", "betta"),
         ("{models: [instruct], stages", "{models: [base*], stages", "'base*' matches no model"),
         ('each: ["*/cpt-sft-*"]', 'each: ["*/dpo*"]', "'*/dpo*' matches no model"),

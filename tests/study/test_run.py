@@ -188,9 +188,12 @@ def test_a_disk_that_fills_publishes_nothing_and_says_so(small: Path, tmp_path: 
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_plan_and_status_speak_json(run_once: Path) -> None:
+@pytest.mark.parametrize("made", [False, True])
+def test_plan_status_and_check_speak_json(run_once: Path, small: Path, made: bool) -> None:
     for verb in ("plan", "status", "check"):
-        done = subprocess.run([sys.executable, "-m", "eutectic", verb, "--json"], cwd=run_once, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "eutectic", verb, "--json"], cwd=run_once if made else small, capture_output=True, text=True, check=True
+        )
         assert json.loads(done.stdout)["study"] == "small"
 
 

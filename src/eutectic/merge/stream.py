@@ -230,7 +230,8 @@ def check(spec: MergeStep, parents: Parents) -> None:
 def _exists(parent: Artifact) -> bool:
     if parent.folder is not None:
         return parent.folder.is_dir()
-    return bool(parent.parents) and all(_exists(other) for found in parent.parents.values() for other in found)
+    unwritten = isinstance(parent.spec, MergeStep)  # any other step without a folder is still to be made
+    return unwritten and all(_exists(other) for found in parent.parents.values() for other in found)
 
 
 def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eutectic.artifacts import Artifact
 from eutectic.errors import EutecticError
 from eutectic.specs.steps import TrainStep
 from eutectic.specs.study import ChainSpec
@@ -58,7 +59,13 @@ def _stage(draft: Draft, start: str, name: str, model: Node, address: str, seed:
     spec = TrainStep(**common, probe_every=stage.probe.every if stage.probe else None, seed=seed)
     step = Step("train", address, spec, parents)
     try:
-        WORK["train"].check(spec, {})
+        known = {role: parents[role] for role in ("dataset", "template") if role in parents}
+        WORK["train"].check(spec, {role: tuple(_unmade(node) for node in nodes) for role, nodes in known.items()})
     except EutecticError as error:
         raise file.locate(error, place) from error
     return graph.add(step)
+
+
+def _unmade(node: Node) -> Artifact:
+    """A parent as a `check` door sees it before anything is made: what it is asked to be."""
+    return Artifact(node.kind, node.address, node.key, None, node.spec if isinstance(node, Step) else None)
