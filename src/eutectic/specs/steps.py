@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eutectic.specs.base import Spec
-from eutectic.specs.study import LoraSpec
+from eutectic.specs.study import LoraSpec, Precision, Schedule
 
 
 class CorpusStep(Spec):
@@ -52,23 +52,45 @@ class BenchmarkStep(Spec):
     seed: int = 0
 
 
-class TrainStep(Spec):
-    """Parents: `model` (Checkpoint), `dataset`, `template` (Checkpoint, at most one), `probes` (Corpus). Writes a Checkpoint."""
+class AdoptStep(Spec):
+    """Parents: `model` (Checkpoint without a template of its own), `template` (Checkpoint). Writes a Checkpoint: the weights of the
+    one with tokenizer, chat template and special tokens of the other.
+    """
+
+
+class ReferenceStep(Spec):
+    """What decides which examples a stage reads and in which order. Parents: `model` (Checkpoint), `dataset`.
+
+    Writes ReferenceLogprobs: log-probabilities of every pair under the model, which stages with the same plan share.
+    """
+
+    epochs: float | None = None
+    tokens: float | None = None
+    updates: int | None = None
+    batch: int = 8
+    sequence: int = 512
+    most_cut: float = 0.05
+    seed: int = 0
+
+
+class TrainStep(ReferenceStep):
+    """Parents: `model` (Checkpoint), `dataset`, `reference` (ReferenceLogprobs, at most one), `matched` (Checkpoint: the stage whose
+    tokens are this one's budget, at most one), `probes` (Corpus). Writes a Checkpoint.
+    """
 
     objective: str
     learning_rate: float
-    epochs: float = 1.0
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Schedule = "cosine"
     warmup: float = 0.1
-    batch: int = 8
-    sequence: int = 512
+    decay: float = 0.2
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    precision: Precision = "mixed"
+    publish_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     lora: LoraSpec | None = None
     keep: Literal["last", "epochs"] = "last"
     probe_every: float | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
 
 
 class MergeStep(Spec):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from eutectic.specs.base import Spec
 
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Schedule = Literal["cosine", "linear", "constant", "wsd"]
+Precision = Literal["mixed", "bf16-stochastic", "float32"]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
 
 
@@ -77,8 +79,11 @@ class LoraSpec(Spec):
     """Low-rank adapters instead of full fine-tuning (Hu et al. 2021, arXiv 2106.09685)."""
 
     rank: int = Field(16, gt=0)
-    alpha: float = Field(32.0, gt=0)
+    alpha: float = Field(32.0, gt=0, description="the update is scaled by alpha / rank, with `rslora` by alpha / sqrt(rank)")
     dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = Field((), description="ends of module names (`q_proj`); every linear map of the trunk where left out")
+    rslora: bool = Field(False, description="rank-stabilised scaling (Kalajdzievski 2023, arXiv 2312.03732)")
+    dora: bool = Field(False, description="weights split into magnitude and direction (Liu et al. 2024, arXiv 2402.09353)")
 
 
 class ProbeSpec(Spec):
@@ -91,20 +96,46 @@ class ProbeSpec(Spec):
 class StageSpec(Spec):
     """One training stage. Keys that belong to the objective (`beta`, ...) stand beside the common ones."""
 
-    objective: str = Field(description="cpt, sft, dpo or orpo")
+    objective: str = Field(description="cpt, sft, dpo, orpo or simpo")
     dataset: str = Field(description="name of the dataset")
     learning_rate: float = Field(gt=0, description="peak learning rate")
-    epochs: float = Field(1.0, gt=0, description="passes over the dataset")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning-rate schedule after the warm-up")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the updates with rising learning rate")
+    epochs: float | None = Field(None, gt=0, description="budget in passes over the dataset; 1 where no budget is given")
+    tokens: float | None = Field(None, gt=0, description="budget in tokens read")
+    updates: int | None = Field(None, gt=0, description="budget in optimiser updates")
+    schedule: Schedule = Field("cosine", description="learning-rate schedule after the warm-up; `wsd` is warm-up, stable, decay")
+    warmup: float = Field(0.1, ge=0, description="updates with rising learning rate: a share of all below 1, their number from 1 on")
+    decay: float = Field(0.2, gt=0, le=1, description="share of the updates over which `wsd` falls")
     batch: int = Field(8, gt=0, description="sequences (packed rows) or preference pairs an update")
     sequence: int = Field(512, gt=8, description="tokens in a packed row; the longest example")
+    most_cut: float = Field(
+        0.05, ge=0, lt=1, description="share of conversations or pairs that may be longer than `sequence` and lose tokens"
+    )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
+    precision: Precision = Field(
+        "mixed", description="`mixed`: bf16 computation, float32 masters; `bf16-stochastic`: no masters, stochastic rounding; `float32`"
+    )
+    publish_dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="type of the published weights")
     lora: LoraSpec | None = Field(None, description="train low-rank adapters and fold them in")
     keep: Literal["last", "epochs"] = Field("last", description="`epochs` keeps a checkpoint after each epoch, addressed @1, @2, ...")
     probe: ProbeSpec | None = Field(None, description="perplexity on held-out text while training")
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the objective; may also be written beside the common keys")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> StageSpec:
+        if sum(budget is not None for budget in (self.epochs, self.tokens, self.updates)) > 1:
+            raise ValueError("give one budget: `epochs`, `tokens` or `updates`")
+        return self
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_plain_bf16(cls, value: Any) -> Any:
+        if value in ("bf16", "bfloat16"):
+            raise ValueError(
+                "plain bf16 updates are refused: at small learning rates most weights would not move; take `mixed`, or `bf16-stochastic` "
+                "to save memory"
+            )
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -123,6 +154,9 @@ class ChainSpec(Spec):
     models: Patterns = Field(description="models to start from")
     stages: Patterns = Field(description="chains such as `cpt-sft-dpo`")
     seeds: tuple[int, ...] = Field((), description="training seeds; the study's seed where left out")
+    token_matched: bool = Field(
+        False, description="beside each stage after the first a control arm `...+tokens`: as many tokens more of the stage before it"
+    )
 
 
 class MergeSpec(Spec):

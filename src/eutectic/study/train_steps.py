@@ -39,18 +39,15 @@ def _chains(draft: Draft, chain: ChainSpec, place: Place, start: str) -> None:
                 file.known((*place, "stages", position), stage, file.spec.stages, "stage")
                 done.append(stage)
                 address = addresses.chain(start, done, seed if len(seeds) > 1 else None)
-                node = graph.models.setdefault(address, _stage(draft, start, stage, node, address, seed))
+                node = graph.models.setdefault(address, _stage(draft, stage, node, address, seed))
 
 
-def _stage(draft: Draft, start: str, name: str, model: Node, address: str, seed: int) -> Step:
+def _stage(draft: Draft, name: str, model: Node, address: str, seed: int) -> Step:
     """One stage on top of a model."""
     file, graph = draft.file, draft.graph
     stage, place = file.spec.stages[name], ("stages", name)
     file.known((*place, "dataset"), stage.dataset, draft.datasets, "dataset")
     parents: dict[str, tuple[Node, ...]] = {"model": (model,), "dataset": (draft.datasets[stage.dataset],)}
-    template = file.spec.models[start].chat_template
-    if template is not None:
-        parents["template"] = (graph.models[template],)
     if stage.probe is not None:
         for index, corpus in enumerate(stage.probe.corpora):
             file.known((*place, "probe", "corpora", index), corpus, draft.corpora, "corpus")
@@ -59,8 +56,7 @@ def _stage(draft: Draft, start: str, name: str, model: Node, address: str, seed:
     spec = TrainStep(**common, probe_every=stage.probe.every if stage.probe else None, seed=seed)
     step = Step("train", address, spec, parents)
     try:
-        known = {role: parents[role] for role in ("dataset", "template") if role in parents}
-        WORK["train"].check(spec, {role: tuple(_unmade(node) for node in nodes) for role, nodes in known.items()})
+        WORK["train"].check(spec, {"dataset": (_unmade(draft.datasets[stage.dataset]),)})
     except EutecticError as error:
         raise file.locate(error, place) from error
     return graph.add(step)

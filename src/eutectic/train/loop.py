@@ -26,8 +26,9 @@ from eutectic.models.packing import Sequence, Tiles, tile, tiled_attention
 from eutectic.specs.steps import TrainStep
 from eutectic.train.objectives import Objective, Update
 from eutectic.train.optimizer import Masters
-from eutectic.train.plan import Plan, learning_rate, totals
+from eutectic.train.plan import Plan, loss_tokens
 from eutectic.train.saves import Saves, empty_reference
+from eutectic.train.schedule import learning_rate
 
 
 @dataclass
@@ -119,7 +120,9 @@ def _update(run: Run, masters: Masters, number: int, reference: Tensor) -> dict[
     """One update; returns its line of metrics.jsonl."""
     indices = run.plan.updates[number]
     examples = [run.sequences[i] for i in indices]
-    total = totals(examples, run.objective, run.numbers)
+    pairs = run.objective.pairs
+    learned = sum(loss_tokens(item, pairs=pairs) for item in examples)
+    total = Update(learned, len(examples) if pairs else 0, run.numbers)
     torch.manual_seed(stream_seed(run.spec.seed, f"update:{number}"))  # dropout of adapters
     loss, measures = 0.0, dict[str, float]()
     with tiled_attention(run.model):

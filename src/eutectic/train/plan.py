@@ -1,17 +1,23 @@
-"""The batch plan: which examples make each update, compiled and hashed before anything is trained."""
+"""The batch plan: which examples make each update, compiled and hashed before anything is trained.
+
+Its digest covers every token that is read or learned and the order of it all, and nothing else: two arms with one digest read the same.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import math
 import random
+from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from pathlib import Path
 
 from eutectic.fingerprint import canonical_json, stream_seed
 from eutectic.models.packing import Sequence
-from eutectic.specs.steps import TrainStep
-from eutectic.train.objectives import Objective, Update
+from eutectic.specs.steps import ReferenceStep
 
 
 @dataclass(frozen=True)
@@ -26,23 +32,48 @@ class Plan:
         """Whether update `update` (from 0) ends its epoch."""
         return update + 1 == len(self.updates) or self.epochs[update + 1] != self.epochs[update]
 
+    def used(self) -> list[int]:
+        """The indices of all examples that some update reads, in order of first use."""
+        return list(dict.fromkeys(itertools.chain.from_iterable(self.updates)))
 
-def compile_plan(sequences: Several[Sequence], objective: Objective, spec: TrainStep) -> Plan:
+
+def compile_plan(sequences: Several[Sequence], spec: ReferenceStep, *, pairs: bool) -> Plan:
     """Examples shuffled anew each epoch. An update takes `batch` pairs, or as many texts as fit into `batch` x `sequence` tokens.
 
-    Updates do not cross epochs; the last one of an epoch may be smaller. A broken last epoch takes that share of the examples.
+    Updates do not cross epochs; the last one of an epoch may be smaller. The budget is `epochs` (a broken last epoch takes that share of
+    the examples), `updates`, or `tokens`: the last update then takes no example more than it needs to reach them.
     """
     updates: list[tuple[int, ...]] = []
     epochs: list[int] = []
-    for epoch in range(1, math.ceil(spec.epochs) + 1):
-        order = list(range(len(sequences)))
-        random.Random(stream_seed(spec.seed, f"order:{epoch}")).shuffle(order)  # noqa: S311 - an order, not a secret
-        share = min(1.0, spec.epochs - (epoch - 1))
-        order = order[: max(1, round(share * len(order)))]
-        made = _pairs(order, spec.batch) if objective.pairs else _texts(order, sequences, spec.batch * spec.sequence)
+    left = spec.tokens if spec.tokens is not None else math.inf
+    passes = (spec.epochs or 1.0) if spec.tokens is None and spec.updates is None else math.inf
+    for epoch in itertools.count(1):
+        if epoch >= passes + 1 or left <= 0 or len(updates) >= (spec.updates or math.inf):
+            break
+        order = _order(sequences, spec, epoch, min(1.0, passes - (epoch - 1)))
+        order = list(_within(order, sequences, left))
+        left -= sum(len(sequences[i]) for i in order)
+        made = _pairs(order, spec.batch) if pairs else _texts(order, sequences, spec.batch * spec.sequence)
         updates += made
         epochs += [epoch] * len(made)
-    return Plan(tuple(updates), tuple(epochs), _digest(sequences, updates, spec))
+    if spec.updates is not None:
+        updates, epochs = updates[: spec.updates], epochs[: spec.updates]
+    return Plan(tuple(updates), tuple(epochs), _digest(sequences, updates))
+
+
+def _order(sequences: Several[Sequence], spec: ReferenceStep, epoch: int, share: float) -> list[int]:
+    order = list(range(len(sequences)))
+    random.Random(stream_seed(spec.seed, f"order:{epoch}")).shuffle(order)  # noqa: S311 - an order, not a secret
+    return order[: max(1, round(share * len(order)))]
+
+
+def _within(order: list[int], sequences: Several[Sequence], tokens: float) -> Iterator[int]:
+    """Examples until `tokens` are reached."""
+    for index in order:
+        if tokens <= 0:
+            return
+        tokens -= len(sequences[index])
+        yield index
 
 
 def _pairs(order: list[int], batch: int) -> list[tuple[int, ...]]:
@@ -62,33 +93,30 @@ def _texts(order: list[int], sequences: Several[Sequence], tokens: int) -> list[
     return [tuple(update) for update in made]
 
 
-def _digest(sequences: Several[Sequence], updates: list[tuple[int, ...]], spec: TrainStep) -> str:
-    """SHA-256 over the settings, every token that is read or learned, and the order of it all."""
-    hasher = hashlib.sha256(canonical_json({"spec": spec.identity(), "updates": updates}).encode())
+def _digest(sequences: Several[Sequence], updates: Several[tuple[int, ...]]) -> str:
+    """SHA-256 over every token that is read or learned, and the order of it all."""
+    hasher = hashlib.sha256(canonical_json(updates).encode())
     for item in sequences:
         hasher.update(canonical_json([item.id, item.tokens, item.branches, item.predictors, item.groups]).encode())
     return hasher.hexdigest()
 
 
-def totals(sequences: Several[Sequence], objective: Objective, numbers: dict[str, float]) -> Update:
-    """What the losses of one update are divided by. Of a pair only the chosen answer's tokens count as learned."""
-    tokens = sum(sum(group == 1 for group in item.groups) if objective.pairs else len(item.targets) for item in sequences)
-    return Update(loss_tokens=tokens, pairs=len(sequences) if objective.pairs else 0, numbers=numbers)
+def loss_tokens(item: Sequence, *, pairs: bool) -> int:
+    """Tokens an example adds to the likelihood; of a pair only the chosen answer's."""
+    return sum(group == 1 for group in item.groups) if pairs else len(item.targets)
 
 
-def learning_rate(update: int, updates: int, spec: TrainStep) -> float:
-    """Learning rate of update `update` (from 0): a linear rise over the first `warmup` share, then the schedule down to 0.
-
-    Cosine (Loshchilov & Hutter 2017, arXiv 1608.03983, eq. 5 without restarts), linear, or constant.
-    """
-    rising = math.ceil(spec.warmup * updates)
-    if update < rising:
-        return spec.learning_rate * (update + 1) / rising
-    passed = (update - rising) / max(1, updates - rising)
-    match spec.schedule:
-        case "cosine":
-            return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
-        case "linear":
-            return spec.learning_rate * (1 - passed)
-        case "constant":
-            return spec.learning_rate
+def write(file: Path, plan: Plan, sequences: Several[Sequence], *, pairs: bool) -> None:
+    """The plan as JSON lines, one an update: epoch, ids of the examples, tokens read, tokens learned, pairs."""
+    with file.open("w", encoding="utf-8") as stream:
+        for number, (update, epoch) in enumerate(zip(plan.updates, plan.epochs, strict=True), 1):
+            items = [sequences[i] for i in update]
+            row = {
+                "update": number,
+                "epoch": epoch,
+                "tokens": sum(map(len, items)),
+                "loss_tokens": sum(loss_tokens(item, pairs=pairs) for item in items),
+                "pairs": len(items) if pairs else 0,
+                "ids": [item.id for item in items],
+            }
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")

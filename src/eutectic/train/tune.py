@@ -40,10 +40,6 @@ def check(spec: TrainStep, parents: Parents) -> None:
     kind = dataset.spec.kind if dataset is not None and isinstance(dataset.spec, DatasetStep) else objective.rows
     if kind in {"text", "instruction", "preference"} and kind != objective.rows:
         raise InputError(f"the objective {objective.name} reads a dataset of kind {objective.rows}, not {kind}", place="dataset")
-    if parents.get("template"):
-        raise InputError(
-            "training with another model's chat template is not possible yet", place="chat_template", remedy="Start from a chat model."
-        )
 
 
 def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, save_seconds: float = SAVE_SECONDS) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     examples, unseen = _examples(dataset, objective, tokenizer, spec)
     model = loading.load(start, device.compute_dtype(where), where)
     _fits(tokenizer, model, start)
-    compiled = plan.compile_plan(examples.sequences, objective, spec)
+    compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
     saves = Saves(out, compiled.digest)
     before = saves.once("before") or saves.once("before", _before(model, examples, unseen, objective))
     if spec.lora is None:
