@@ -1,12 +1,15 @@
-"""What a workshop may know about the machine it runs on: device, threads and a place to report progress.
+"""What a workshop may know about the machine it runs on: devices, threads and a place to report progress.
 
 Nothing here bears identity: the same step on another machine keeps its key.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
@@ -30,9 +33,52 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Context:
-    """The machine side of a step. `device` is torch's name of it; `threads` is set by every step itself."""
+class Relay:
+    """Progress of another process: what is said goes into a queue that `relayed` empties where people look."""
 
-    device: str = "cpu"
+    queue: Any  # a multiprocessing queue
+    source: Any = None  # names the work among several
+
+    def start(self, task: str, total: float, unit: str) -> None:
+        """See `Progress`."""
+        self.queue.put((self.source, "start", (task, total, unit)))
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """See `Progress`."""
+        self.queue.put((self.source, "advance", (amount, note)))
+
+
+@contextlib.contextmanager
+def relayed(queue: Any, progress: dict[Any, Progress]) -> Iterator[None]:
+    """While this lasts, what `Relay`s of other processes say is told to the progress of their source; who has none is not heard."""
+
+    def listen() -> None:
+        while (said := queue.get()) is not None:
+            source, what, arguments = said
+            if source in progress:
+                getattr(progress[source], what)(*arguments)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        queue.put(None)
+        listener.join()
+
+
+@dataclass(frozen=True)
+class Context:
+    """The machine side of a step. `devices` are torch's names; training spreads over all of them, other work uses the first.
+
+    `threads` of CPU are for each process and set by every step itself.
+    """
+
+    devices: tuple[str, ...] = ("cpu",)
     threads: int = 2
     progress: Progress = field(default_factory=Silent)
+
+    @property
+    def device(self) -> str:
+        """The first device."""
+        return self.devices[0]

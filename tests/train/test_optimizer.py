@@ -5,6 +5,7 @@ from training_world import step
 from eutectic.models import loading, logprobs
 from eutectic.models.packing import sequence, tile, tiled_attention
 from eutectic.train.optimizer import Masters
+from eutectic.train.team import Team
 
 CPU = torch.device("cpu")
 ITEMS = [sequence(str(i), [4 + i, 9, 11, 30 + i, 7, 8], [True] * 6) for i in range(12)]
@@ -23,7 +24,7 @@ def test_accumulated_batches_equal_the_big_one(tiny):
     found = []
     for batches in ([ITEMS], [ITEMS[:5], ITEMS[5:6], ITEMS[6:]]):
         model = loading.load(tiny, torch.float32, CPU).requires_grad_(True)
-        masters = Masters(model, step("cpt"))
+        masters = Masters(model, step("cpt"), Team())
         norm = learn(model, masters, batches, 1e-3)
         found.append((norm, masters.masters))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
@@ -34,7 +35,7 @@ def test_accumulated_batches_equal_the_big_one(tiny):
 def test_small_steps_add_up_in_the_masters_though_bf16_weights_stand(tiny):
     """Fifty Adam steps of 5e-7 move a weight by 2.5e-5: below half a bf16 step of most weights, above one float32 step of all."""
     model = loading.load(tiny, torch.bfloat16, CPU).requires_grad_(True)
-    masters = Masters(model, step("cpt"))
+    masters = Masters(model, step("cpt"), Team())
     start = {name: tensor.clone() for name, tensor in masters.masters.items()}
     for _ in range(50):
         learn(model, masters, [ITEMS], 5e-7)
@@ -47,7 +48,7 @@ def test_small_steps_add_up_in_the_masters_though_bf16_weights_stand(tiny):
 
 def test_masters_are_plain_adamw(tiny):
     model, twin = (loading.load(tiny, torch.float32, CPU).requires_grad_(True) for _ in range(2))
-    masters = Masters(model, step("cpt", max_grad_norm=1e9))
+    masters = Masters(model, step("cpt", max_grad_norm=1e9), Team())
     adam = torch.optim.AdamW(twin.parameters(), lr=1e-3, weight_decay=0.0)
     total = sum(len(item.targets) for item in ITEMS)
     for _ in range(3):
@@ -63,8 +64,8 @@ def test_masters_are_plain_adamw(tiny):
 
 def test_the_gradient_is_clipped_to_its_norm_and_a_broken_one_changes_nothing(tiny):
     model = loading.load(tiny, torch.float32, CPU).requires_grad_(True)
-    masters = Masters(model, step("cpt"))
+    masters = Masters(model, step("cpt"), Team())
     before = {name: tensor.clone() for name, tensor in masters.masters.items()}
-    next(iter(masters.masters.values())).grad.fill_(float("nan"))
+    next(iter(masters.gradients.parameters.values())).grad = torch.full_like(next(iter(model.parameters())), float("nan"))
     assert not masters.step(1.0) < float("inf")
     assert all(torch.equal(before[name], tensor) for name, tensor in masters.masters.items())

@@ -34,7 +34,7 @@ def context(threads: int | None, device: str, progress: Progress) -> Context:
     from eutectic.context import Context
     from eutectic.models.device import choose
 
-    return Context(device=choose(device), threads=threads or processors(), progress=progress)
+    return Context(devices=(choose(device),), threads=threads or processors(), progress=progress)
 
 
 def processors() -> int:

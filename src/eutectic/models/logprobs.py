@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from eutectic.errors import InputError
 from eutectic.models.packing import Sequence, Tiles, additive, tile, tiled_attention
+from eutectic.models.sharded import within
 
 CHUNK = 512  # rows of logits at a time: 50 MB in bf16 for a vocabulary of 49k
 CACHED = 16  # of them in float32 at a time: the softmax is three times faster than over the whole chunk
@@ -164,7 +165,7 @@ def completion_logprobs(model: PreTrainedModel, sequences: Several[Sequence], br
     counts = torch.zeros(len(sequences), branches)
     with torch.no_grad(), tiled_attention(model):
         for tiles in tile(sequences, TILE_TOKENS):
-            found, number = group_logprobs(model, tiles, branches)
+            found, number = within(model, lambda whole, tiles=tiles: group_logprobs(whole, tiles, branches))  # type: ignore[misc]
             sums[list(tiles.members)], counts[list(tiles.members)] = found[:, 1:].cpu(), number[:, 1:].cpu()
     return sums, counts
 
@@ -174,7 +175,7 @@ def mean_loss(model: PreTrainedModel, sequences: Several[Sequence]) -> tuple[flo
     total, tokens = 0.0, 0
     with torch.no_grad(), tiled_attention(model):
         for tiles in tile(sequences, TILE_TOKENS):
-            total -= float(token_logprobs(model, tiles).sum())
+            total -= float(within(model, lambda whole, tiles=tiles: token_logprobs(whole, tiles)).sum())  # type: ignore[misc]
             tokens += len(tiles.targets)
     return (total / tokens if tokens else math.nan), tokens
 

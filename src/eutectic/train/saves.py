@@ -1,18 +1,26 @@
-"""What a killed training run needs to go on: `out/.state/`, written whole or not at all."""
+"""What a killed training run needs to go on: `out/.state/`, written whole or not at all.
+
+Tensors are saved by torch's distributed checkpoint, each process its part, so that another number of processes can take them up.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from eutectic.artifacts import METRICS, read_json, write_json
-from eutectic.models.checkpoint import open_checkpoint, write
+from eutectic.store import sync
+from eutectic.train.team import Team
 
 STATE = ".state"
 
@@ -20,8 +28,13 @@ STATE = ".state"
 class Saves:
     """Saves of one step under one plan. What another plan left behind is thrown away."""
 
-    def __init__(self, out: Path, digest: str) -> None:
-        self.out, self.folder = out, out / STATE
+    def __init__(self, out: Path, digest: str, team: Team) -> None:
+        self.out, self.folder, self.team = out, out / STATE, team
+        if team.leads:
+            self._begin(digest)
+        team.wait()
+
+    def _begin(self, digest: str) -> None:
         mark = self.folder / "plan.json"
         if mark.exists() and read_json(mark).get("digest") != digest:
             shutil.rmtree(self.folder)
@@ -41,43 +54,53 @@ class Saves:
     def save(self, updates: int, seconds: float, tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Write a save beside the last one, give it its name, then delete the last one: a kill at any moment leaves one whole."""
         fresh = self.folder / "next"
-        shutil.rmtree(fresh, ignore_errors=True)
-        write(fresh, tensors, max_shard_bytes=float("inf"))
-        write_json(fresh / "facts.json", {"updates": updates, "seconds": seconds})
-        older = list(self.folder.glob("update-*"))
-        fresh.rename(self.folder / f"update-{updates:08d}")
-        for folder in older:
-            if folder.name != f"update-{updates:08d}":
-                shutil.rmtree(folder)
+        if self.team.leads:
+            shutil.rmtree(fresh, ignore_errors=True)
+        self.team.wait()
+        writer = FileSystemWriter(fresh, overwrite=True)
+        with _alone_is_meant():
+            save(dict(tensors), storage_writer=writer)
+        if self.team.leads:
+            write_json(fresh / "facts.json", {"updates": updates, "seconds": seconds})
+            for path in (fresh / "facts.json", fresh):
+                sync(path)
+            older = list(self.folder.glob("update-*"))
+            if all(folder.name != f"update-{updates:08d}" for folder in older):
+                fresh.rename(self.folder / f"update-{updates:08d}")
+                for folder in older:
+                    shutil.rmtree(folder)
+        self.team.wait()
 
-    def tensors(self, folder: Path) -> dict[str, Tensor]:
-        """The tensors of a save."""
-        return dict(open_checkpoint(folder).tensors())
+    def load(self, folder: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Fill `tensors` in place from a save, made by any number of processes."""
+        with _alone_is_meant():
+            load(dict(tensors), checkpoint_id=str(folder))
 
     def once(self, name: str, value: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """A JSON value worked out once before training: given, it is kept; not given, what was kept or None."""
         file = self.folder / f"{name}.json"
         if value is not None:
-            write_json(file, value)
+            if self.team.leads:
+                write_json(file, value)
             return value
         return read_json(file) if file.exists() else None
 
-    def reference(self, tensor: Tensor | None = None) -> Tensor | None:
-        """The reference's log-probabilities by example, `[examples, 2]`; kept when given."""
-        folder = self.folder / "reference"
-        if tensor is not None:
-            fresh = self.folder / "reference.next"
-            write(fresh, [("logprobs", tensor)])
-            fresh.rename(folder)
-            return tensor
-        return open_checkpoint(folder).tensor("logprobs") if folder.exists() else None
-
     def forget_metrics_after(self, updates: int) -> None:
         """Drop the lines of metrics.jsonl that tell of updates which are about to be done again."""
+        if not self.team.leads:
+            return
         file = self.out / METRICS
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         kept = [line for line in lines if _update_of(line) <= updates]
         file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _alone_is_meant() -> Iterator[None]:
+    """Torch warns that one process without a group saves alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
 
 
 def _update_of(line: str) -> float:
@@ -86,8 +109,3 @@ def _update_of(line: str) -> float:
         return float(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def empty_reference(examples: int) -> Tensor:
-    """Room for the reference's log-probabilities; NaN where none was worked out."""
-    return torch.full((examples, 2), float("nan"))

@@ -1,0 +1,163 @@
+"""One stage, start to end, as each of the processes that train it together does it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from eutectic import artifacts
+from eutectic.artifacts import HELD_OUT, LEDGER, TRAIN, Parents
+from eutectic.context import Context
+from eutectic.errors import InputError
+from eutectic.fingerprint import stream_seed
+from eutectic.models import adapters, device, loading, logprobs, sharded
+from eutectic.models.packing import Sequence, sequence
+from eutectic.specs.steps import TrainStep
+from eutectic.train import held_out, ledger, loop, objectives, plan, probes
+from eutectic.train.examples import Examples, read
+from eutectic.train.objectives import Objective
+from eutectic.train.optimizer import Optimizer
+from eutectic.train.saves import Saves
+from eutectic.train.team import Team
+
+SAVE_SECONDS = 90.0
+PLAN = "plan.jsonl"
+
+
+def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_seconds: float, team: Team = Team()) -> dict[str, Any]:  # noqa: B008
+    """See `tune.build`; `team` says which of several processes this one is. The ledger is whole on every process."""
+    where = device.prepare(context)
+    objective = objectives.find(spec.objective)
+    start, dataset = artifacts.one(parents, "model").path, artifacts.one(parents, "dataset").path
+    tokenizer = loading.tokenizer(start)
+    examples, unseen = _examples(dataset, objective, tokenizer, spec)
+    compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
+    saves = Saves(out, compiled.digest, team)
+    model = load(start, spec, where)
+    _fits(tokenizer, model, start)
+    logprobs.check_fast_path(model, [_single(item) for item in examples.sequences[:2]])
+    if spec.lora is None:
+        model.requires_grad_(True)
+    else:
+        adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
+    model = divide(model, spec, where, team)
+    before = saves.once("before") or saves.once("before", held_out.measure(model, unseen, objective))
+    reference = objectives.no_reference()
+    if objective.reference:
+        reference = _reference(model, examples, compiled)
+    run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds, reference, team)
+    run.probe = probes.perplexities(model, parents, tokenizer)
+    if spec.keep == "epochs":
+        run.epoch_done = partial(_keep, model, start, out, spec, team)
+    optimizer = loop.train(run)
+    state = _state(model, optimizer, spec, team)
+    _publish(state, start, out, spec, team)
+    if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
+        model = divide(load(out, spec, where), spec, where, team)
+    after = held_out.measure(model, unseen, objective)
+    if team.leads:
+        plan.write(out / PLAN, compiled, examples.sequences, pairs=objective.pairs)
+        counted = ledger.count(run, examples) | {
+            "unchanged_share": ledger.unchanged_share(state, start, getattr(torch, spec.publish_dtype)),
+            "processes": team.size,
+        }
+        held = ledger.held_out_change(objective, dataset, unseen, before or {}, after, spec.seed)
+        artifacts.write_json(out / LEDGER, counted | {"held_out": held})
+    team.wait()
+    return artifacts.read_json(out / LEDGER)
+
+
+def load(folder: Path, spec: TrainStep, where: torch.device) -> PreTrainedModel:
+    """The model in the type that the stage's precision computes in."""
+    return loading.load(folder, compute_dtype(spec, where), where)
+
+
+def compute_dtype(spec: TrainStep, where: torch.device) -> torch.dtype:
+    """Type of the computation."""
+    match spec.precision:
+        case "mixed":
+            return device.compute_dtype(where)
+        case "bf16-stochastic":
+            return torch.bfloat16
+        case "float32":
+            return torch.float32
+
+
+def divide(model: PreTrainedModel, spec: TrainStep, where: torch.device, team: Team) -> PreTrainedModel:
+    """The model, divided among the team's processes if there are several; masters are then the divided weights themselves."""
+    if team.mesh is None:
+        return model
+    held = torch.bfloat16 if spec.precision == "bf16-stochastic" else torch.float32
+    return sharded.shard(model, team.mesh, held, compute_dtype(spec, where))
+
+
+def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenizerBase, spec: TrainStep) -> tuple[Examples, Examples]:
+    """Training and held-out examples. Raises `InputError` for a dataset with nothing to learn from."""
+    examples = read(dataset / TRAIN, objective.rows, tokenizer, spec.sequence)
+    if not examples.sequences:
+        raise InputError("the dataset holds nothing to learn from", file=dataset / TRAIN, remedy="Look at the corpus it was made from.")
+    file = dataset / HELD_OUT
+    unseen = read(file, objective.rows, tokenizer, spec.sequence) if file.exists() else Examples((), (), 0)
+    return examples, unseen
+
+
+def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Path) -> None:
+    """A token without a row in the embedding would read beyond it."""
+    table = model.get_input_embeddings().weight
+    assert isinstance(table, Tensor)
+    rows, largest = table.shape[0], max(tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise InputError(
+            f"the tokenizer knows token {largest}, but the embedding has {rows} rows",
+            file=start,
+            remedy="Use the tokenizer the model was made with.",
+        )
+
+
+def _single(item: Sequence) -> Sequence:
+    """The trunk and first branch of a sequence as one plain text of at most 64 tokens."""
+    tokens = [token for token, branch in zip(item.tokens, item.branches, strict=True) if branch <= 1][:64]
+    return sequence(item.id, tokens, [True] * len(tokens))
+
+
+def _state(model: PreTrainedModel, optimizer: Optimizer, spec: TrainStep, team: Team) -> dict[str, Tensor]:
+    """All weights by the names they have on disk, float32 where they were learned; of a divided model whole, on the leader."""
+    learned = optimizer.weights()
+    state = learned if spec.lora is None else adapters.fold(model, {name: sharded.whole(tensor) for name, tensor in learned.items()})
+    if team.size == 1:
+        return state
+    dtype = getattr(torch, spec.publish_dtype)
+    found = {}
+    for name, tensor in state.items():  # one at a time: gathering is done by all, keeping by the leader alone
+        gathered = sharded.whole(tensor).to(dtype)
+        found[name] = gathered.cpu() if team.leads else gathered.to("meta")
+    return found
+
+
+def _publish(state: dict[str, Tensor], start: Path, out: Path, spec: TrainStep, team: Team) -> None:
+    """Write a checkpoint folder, once for all processes."""
+    if team.leads:
+        loading.publish(state, start, out, getattr(torch, spec.publish_dtype))
+    team.wait()
+
+
+def _keep(model: PreTrainedModel, start: Path, out: Path, spec: TrainStep, team: Team, epoch: int, optimizer: Optimizer) -> None:
+    """Write the checkpoint of a finished epoch."""
+    _publish(_state(model, optimizer, spec, team), start, out / "epochs" / str(epoch), spec, team)
+
+
+def _reference(model: PreTrainedModel, examples: Examples, compiled: plan.Plan) -> Tensor:
+    from eutectic.models.packing import tile, tiled_attention
+
+    found = torch.full((len(examples.sequences), 2), float("nan"))
+    with torch.no_grad(), tiled_attention(model):
+        for update in compiled.updates:
+            for tiles in tile([examples.sequences[i] for i in update], logprobs.TILE_TOKENS):
+                sums, _ = sharded.within(model, lambda whole, tiles=tiles: logprobs.group_logprobs(whole, tiles, 2))  # type: ignore[misc]
+                found[[update[m] for m in tiles.members]] = sums[:, 1:].cpu()
+    return found
