@@ -37,32 +37,35 @@ class Size:
     greedy: int
     instructions: int
     pairs: int
-    epochs: float
+    talkers: str  # models that hold the conversation
+    painters: str  # models that write image prompts
 
 
 FULL = Size(
     study="biomaterials",
     documents=2200,
     held_out=0.36,
-    wordings=4,
+    wordings=3,
     items=1000,
     quantities=200,
-    greedy=200,
+    greedy=100,
     instructions=700,
-    pairs=800,
-    epochs=1.0,
+    pairs=420,
+    talkers='["*", "*/*"]',
+    painters='[instruct, instruct/cpt, instruct/cpt-sft-dpo, "paper:instruct/cpt-sft-dpo"]',
 )
 QUICK = Size(
     study="biomaterials_quick",
-    documents=420,
+    documents=260,
     held_out=0.4,
     wordings=2,
-    items=60,
-    quantities=40,
-    greedy=10,
-    instructions=60,
-    pairs=40,
-    epochs=1.0,
+    items=40,
+    quantities=30,
+    greedy=6,
+    instructions=48,
+    pairs=32,
+    talkers="[instruct, instruct/cpt-sft-dpo]",
+    painters='[instruct, "paper:instruct/cpt-sft-dpo"]',
 )
 
 
