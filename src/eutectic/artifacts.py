@@ -42,7 +42,8 @@ class Record(Spec):
     digest: str  # BLAKE3 of this folder's content
     versions: dict[str, str]
     device: str = "cpu"
-    threads: int = 0
+    threads: int = 0  # of all processes together
+    processes: int = 1
     seconds: float = 0.0
     peak_memory: int = 0  # bytes, resident
     finished: str = ""  # UTC, ISO 8601

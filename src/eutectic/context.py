@@ -5,11 +5,8 @@ Nothing here bears identity: the same step on another machine keeps its key.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Progress(Protocol):
@@ -30,41 +27,6 @@ class Silent:
 
     def advance(self, amount: float, note: str = "") -> None:
         """Nothing is shown."""
-
-
-@dataclass(frozen=True)
-class Relay:
-    """Progress of another process: what is said goes into a queue that `relayed` empties where people look."""
-
-    queue: Any  # a multiprocessing queue
-    source: Any = None  # names the work among several
-
-    def start(self, task: str, total: float, unit: str) -> None:
-        """See `Progress`."""
-        self.queue.put((self.source, "start", (task, total, unit)))
-
-    def advance(self, amount: float, note: str = "") -> None:
-        """See `Progress`."""
-        self.queue.put((self.source, "advance", (amount, note)))
-
-
-@contextlib.contextmanager
-def relayed(queue: Any, progress: dict[Any, Progress]) -> Iterator[None]:
-    """While this lasts, what `Relay`s of other processes say is told to the progress of their source; who has none is not heard."""
-
-    def listen() -> None:
-        while (said := queue.get()) is not None:
-            source, what, arguments = said
-            if source in progress:
-                getattr(progress[source], what)(*arguments)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        yield
-    finally:
-        queue.put(None)
-        listener.join()
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,13 @@ def open_study(path: Path, store: Path | None) -> Study:
     return Study.load(path, store)
 
 
-def context(threads: int | None, device: str, progress: Progress) -> Context:
+def context(threads: int | None, device: str, progress: Progress, devices: str | None = None) -> Context:
     """The machine side of the work."""
     from eutectic.context import Context
-    from eutectic.models.device import choose
+    from eutectic.models.device import choose, several
 
-    return Context(devices=(choose(device),), threads=threads or processors(), progress=progress)
+    chosen = choose(device)
+    return Context(several(chosen, devices) if devices else (chosen,), threads or processors(), progress)
 
 
 def processors() -> int:

@@ -24,5 +24,5 @@ def command(
     from eutectic.doors import compare, geometry_lines
 
     with view() as shown:
-        found = compare(first, second, context(threads, "cpu", shown))
+        found = compare(first, second, context(threads, "cpu", shown.task()))
     give(found, json, geometry_lines(found))

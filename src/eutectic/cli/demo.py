@@ -31,7 +31,7 @@ def command(
     from eutectic.study.study import Study
 
     with view() as shown:
-        where = context(threads, device, shown)
+        where = context(threads, device, shown.task())
         study = Study.load(write(folder, fetch(where), quick))
         outcome = study.run(where, shown)
     page = report(study)

@@ -24,5 +24,5 @@ def command(
     from eutectic.doors import accuracy_lines, evaluate
 
     with view() as shown:
-        summaries = evaluate(models, benchmark, greedy=greedy, out=out, context=context(threads, device, shown))
+        summaries = evaluate(models, benchmark, greedy=greedy, out=out, context=context(threads, device, shown.task()))
     give(summaries, json, accuracy_lines(summaries))

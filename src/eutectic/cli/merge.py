@@ -25,5 +25,5 @@ def command(
     from eutectic.doors import merge
 
     with view() as shown:
-        ledger = merge(config, out, context(threads, device, shown))
+        ledger = merge(config, out, context(threads, device, shown.task()))
     give({"folder": str(out), **ledger}, json, [f"The merged model is {out}"])

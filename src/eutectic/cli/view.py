@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from eutectic.artifacts import Record
+    from eutectic.context import Progress
     from eutectic.study.nodes import Step
 
 LINE_SECONDS = 30.0
 
 
 class View(Protocol):
-    """Progress of tasks (`context.Progress`) and of steps (`launch.Watcher`), as a context manager."""
+    """Follows steps (`launch.Watcher`) and single tasks, as a context manager."""
 
-    def start(self, task: str, total: float, unit: str) -> None: ...  # noqa: D102
-    def advance(self, amount: float, note: str = "") -> None: ...  # noqa: D102
-    def begin(self, step: Step, position: int, total: int) -> None: ...  # noqa: D102
+    def task(self) -> Progress: ...  # noqa: D102
+    def begin(self, step: Step, position: int, total: int) -> Progress: ...  # noqa: D102
     def end(self, step: Step, record: Record) -> None: ...  # noqa: D102
     def notice(self, text: str) -> None: ...  # noqa: D102
     def __enter__(self) -> View: ...
@@ -51,12 +51,14 @@ def finished(step: Step, record: Record) -> str:
     return f"{step.kind} {step.address}: {', '.join(figures)}"
 
 
+def say(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 class Plain:
     """Lines on standard error: a step's begin and end, and every half minute how far its task is."""
-
-    def __init__(self) -> None:
-        self._task, self._total, self._unit, self._done = "", 0.0, "", 0.0
-        self._begun = self._said = time.monotonic()
 
     def __enter__(self) -> Plain:
         return self
@@ -64,42 +66,57 @@ class Plain:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return
 
+    def task(self) -> Progress:
+        """Where a single task reports."""
+        return Lines("")
+
+    def begin(self, step: Step, position: int, total: int) -> Progress:
+        """See `launch.Watcher`."""
+        say(f"[{position}/{total}] {step.kind} {step.address}")
+        return Lines(f"{step.address}: ")
+
+    def end(self, step: Step, record: Record) -> None:
+        """See `launch.Watcher`."""
+        say(f"  done: {finished(step, record)}")
+
+    def notice(self, text: str) -> None:
+        """See `launch.Watcher`."""
+        say(text)
+
+
+class Lines:
+    """Progress as a line every half minute."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.start("", 0.0, "")
+
     def start(self, task: str, total: float, unit: str) -> None:
         """See `context.Progress`."""
         self._task, self._total, self._unit, self._done = task, total, unit, 0.0
         self._begun = self._said = time.monotonic()
+        self._found = 0.0
 
     def advance(self, amount: float, note: str = "") -> None:
         """See `context.Progress`."""
+        if self._done == 0 and time.monotonic() - self._begun < 1.0 < amount:
+            self._found = amount  # what a resumed task had done before
         self._done += amount
         now = time.monotonic()
-        if now - self._said >= LINE_SECONDS and self._done > 0:
+        if now - self._said >= LINE_SECONDS and self._done > self._found:
             self._said = now
-            rate = self._done / (now - self._begun)
+            rate = (self._done - self._found) / (now - self._begun)
             left = duration(max(self._total - self._done, 0) / rate)
-            parts = [f"  {self._task}: {self._done:,.0f} of {self._total:,.0f} {self._unit}", f"{rate:,.1f} {self._unit}/s", f"{left} left"]
-            self.notice(", ".join([*parts, note] if note else parts))
-
-    def begin(self, step: Step, position: int, total: int) -> None:
-        """See `launch.Watcher`."""
-        self.notice(f"[{position}/{total}] {step.kind} {step.address}")
-
-    def end(self, step: Step, record: Record) -> None:
-        """See `launch.Watcher`."""
-        self.notice(f"  done: {finished(step, record)}")
-
-    def notice(self, text: str) -> None:
-        """See `launch.Watcher`."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+            parts = [f"{self._done:,.0f} of {self._total:,.0f} {self._unit}", f"{rate:,.1f} {self._unit}/s", f"{left} left"]
+            say(f"  {self._name}{self._task}: {', '.join([*parts, note] if note else parts)}")
 
 
 class Live:
-    """One live line on a terminal: step, bar, rate, time left, a figure; published steps scroll by above it."""
+    """Live lines on a terminal, one for each step under way: bar, rate, time left, a figure; published steps scroll by above them."""
 
     def __init__(self) -> None:
         self._bars: Bars | None = None
-        self._step = ""
+        self._shown: dict[str, Bar] = {}
 
     def __enter__(self) -> Live:
         from rich.console import Console
@@ -115,30 +132,54 @@ class Live:
         if self._bars is not None:
             self._bars.stop()
 
-    def start(self, task: str, total: float, unit: str) -> None:
-        """See `context.Progress`."""
+    def task(self) -> Progress:
+        """Where a single task reports."""
         assert self._bars is not None
-        for old in self._bars.task_ids:
-            self._bars.remove_task(old)
-        self._unit = unit
-        self._task = self._bars.add_task(f"{self._step}{task}", total=total, rate="", note="")
+        return Bar(self._bars, "")
 
-    def advance(self, amount: float, note: str = "") -> None:
-        """See `context.Progress`."""
-        assert self._bars is not None
-        speed = self._bars.tasks[0].speed
-        self._bars.update(self._task, advance=amount, note=note, rate=f"{speed:,.1f} {self._unit}/s" if speed else "")
-
-    def begin(self, step: Step, position: int, total: int) -> None:
+    def begin(self, step: Step, position: int, total: int) -> Progress:
         """See `launch.Watcher`."""
-        self._step = f"[{position}/{total}] {step.kind} {step.address} · "
-        self.start("", 1, "")
+        assert self._bars is not None
+        bar = self._shown[step.key] = Bar(self._bars, f"[{position}/{total}] {step.kind} {step.address}")
+        return bar
 
     def end(self, step: Step, record: Record) -> None:
         """See `launch.Watcher`."""
+        if step.key in self._shown:
+            self._shown.pop(step.key).remove()
         self.notice(f"[green]✓[/] {finished(step, record)}")
 
     def notice(self, text: str) -> None:
         """See `launch.Watcher`."""
         assert self._bars is not None
         self._bars.console.print(text)
+
+
+class Bar:
+    """Progress as one live line."""
+
+    def __init__(self, bars: Bars, name: str) -> None:
+        self._bars, self._name, self._unit = bars, name, ""
+        self._task = bars.add_task(self._plain(name), total=1, rate="", note="")
+
+    def start(self, task: str, total: float, unit: str) -> None:
+        """See `context.Progress`."""
+        self.remove()
+        self._unit = unit
+        name = f"{self._name} · {task}" if self._name else task
+        self._task = self._bars.add_task(self._plain(name), total=total, rate="", note="")
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """See `context.Progress`."""
+        speed = next((task.speed for task in self._bars.tasks if task.id == self._task), None)
+        self._bars.update(self._task, advance=amount, note=note, rate=f"{speed:,.1f} {self._unit}/s" if speed else "")
+
+    def remove(self) -> None:
+        """Take the line away."""
+        if self._task in self._bars.task_ids:
+            self._bars.remove_task(self._task)
+
+    @staticmethod
+    def _plain(name: str) -> str:
+        """Brackets as text: rich would read them as markup."""
+        return name.replace("[", "\\[")

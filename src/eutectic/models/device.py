@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 
 import torch
@@ -19,6 +20,23 @@ def choose(asked: str) -> str:
         here = ", ".join(name for name, found in present.items() if found)
         raise InputError(f"the device {asked!r} is not on this machine", place="--device", remedy=f"There is: {here}.")
     return asked
+
+
+def several(kind: str, numbers: str) -> tuple[str, ...]:
+    """Devices of a kind by number: `0-7` or `0,2`. On a CPU each number is one process. Raises `InputError` for what is not there."""
+    found: list[int] = []
+    for part in numbers.split(","):
+        first, _, last = part.strip().partition("-")
+        if not (first.isdigit() and (last or first).isdigit()) or int(last or first) < int(first):
+            raise InputError(f"{numbers!r} names no devices", place="--devices", remedy="Write 0-7, or 0,2,3.")
+        found += range(int(first), int(last or first) + 1)
+    if len(set(found)) != len(found):
+        raise InputError(f"{numbers!r} names a device twice", place="--devices")
+    kind = kind.partition(":")[0]
+    here = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, os.cpu_count() or 1)
+    if max(found) >= here:
+        raise InputError(f"there is no {kind} device {max(found)} here", place="--devices", remedy=f"There are {here}, counted from 0.")
+    return tuple(f"cuda:{number}" if kind == "cuda" else kind for number in found)
 
 
 def prepare(context: Context) -> torch.device:

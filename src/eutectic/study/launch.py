@@ -1,4 +1,4 @@
-"""Running a study on this machine: one step after the other, each published before the next begins.
+"""Running a study on this machine: one step after the other, or side by side on several devices.
 
 A step that another process is making is waited for and then found published. kill -9 at any moment costs at most the
 work since the running step's last save.
@@ -6,28 +6,28 @@ work since the running step's last save.
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from eutectic.artifacts import Record
-from eutectic.context import Context
-from eutectic.errors import EutecticError, InputError, WorkError
-from eutectic.store import Store, full_disk_is_an_error
-from eutectic.study import footprint, status
+from eutectic.context import Context, Progress, Silent
+from eutectic.errors import InputError
+from eutectic.store import Store
+from eutectic.study import status
 from eutectic.study.addresses import select
 from eutectic.study.graph import Graph
+from eutectic.study.make import make
 from eutectic.study.nodes import Step
-from eutectic.study.work import WORK
+from eutectic.study.status import Standing
+from eutectic.study.workers import side_by_side
 
 
 class Watcher(Protocol):
     """Who follows a run."""
 
-    def begin(self, step: Step, position: int, total: int) -> None:
-        """A step begins; `position` counts from 1 among the `total` steps to do."""
+    def begin(self, step: Step, position: int, total: int) -> Progress:
+        """A step begins; `position` counts from 1 among the `total` steps to do. Returns where it reports."""
 
     def end(self, step: Step, record: Record) -> None:
         """A step was published."""
@@ -68,84 +68,41 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
     return [step for step in steps if step.key in keys]
 
 
-def run(graph: Graph, store: Store, context: Context, watcher: Watcher, only: Iterable[str] = ()) -> Outcome:
-    """Bring every wanted step to done; raises the first step's error after leaving all earlier ones published."""
+def run(graph: Graph, store: Store, context: Context, watcher: Watcher, only: Iterable[str] = (), shard: int | None = None) -> Outcome:
+    """Bring every wanted step to done; raises the first step's error after leaving all earlier ones published.
+
+    With several devices steps that do not need each other are made side by side, one device each; training is spread over `shard` of
+    them (all, where left out).
+    """
     store.prepare()
     steps = wanted(graph, only)
     keys = {step.key for step in steps}
     here = [s for s in status.standings(graph, store) if s.step.key in keys]
     todo = [s for s in here if s.state != "done"]
     outcome = Outcome(found=len(here) - len(todo))
-    for position, item in enumerate(todo, 1):
-        watcher.begin(item.step, position, len(todo))
-        record = _make(item, store, context, watcher)
+    made = _one_by_one(todo, store, context, watcher) if len(context.devices) == 1 else side_by_side(todo, store, context, watcher, shard)
+    for step, record in made:
         if record is None:
             outcome.found += 1
         else:
             outcome.made.append(record)
-            watcher.end(item.step, record)
+            watcher.end(step, record)
     store.digests.save()
     return outcome
 
 
-def _make(item: status.Standing, store: Store, context: Context, watcher: Watcher) -> Record | None:
-    """Make one step under its lock; None when another process published it meanwhile."""
-    step = item.step
-    with store.lock(
-        step.key, lambda owner: watcher.notice(f"{step.kind} {step.address} is being made by another process ({owner}); waiting")
-    ):
-        now = status.standing(step, store)
-        if now.state == "done":  # made meanwhile, or stale only through a parent that came out the same again
-            return None
-        if now.folder is not None:
-            watcher.notice(f"{step.kind} {step.address} is stale ({item.reason or now.reason}); making it again")
-            shutil.rmtree(now.folder)
-        return _build(step, store, context)
-
-
-def _build(step: Step, store: Store, context: Context) -> Record:
-    """Open the workshop's door on a partial folder and publish what it wrote."""
-    partial = store.partial(step.key)
-    with full_disk_is_an_error(store.root):
-        partial.mkdir(parents=True, exist_ok=True)
-        consumed = status.consumed(step, store)
-        parents = {role: tuple(status.artifact(node, store) for node in nodes) for role, nodes in step.parents.items()}
-        footprint.reset_peak()
-        begun = time.monotonic()
-        try:
-            ledger = WORK[step.kind].build(step.spec, parents, partial, context)
-        except EutecticError as error:
-            raise error.at(place=f"{step.kind} {step.address}") from error
-        except MemoryError as error:
-            raise WorkError(f"{step.kind} {step.address} ran out of memory", remedy="Use a smaller `batch` or `sequence`.") from error
-        record = Record(
-            kind=step.artifact,
-            step=step.kind,
-            address=step.address,
-            key=step.key,
-            revision=WORK[step.kind].revision,
-            spec=step.spec.identity(),
-            parents=status.parent_keys(step),
-            consumed=consumed,
-            digest="",
-            versions=footprint.versions(),
-            device=context.device,
-            threads=context.threads,
-            seconds=round(time.monotonic() - begun, 3),
-            peak_memory=footprint.peak_memory(),
-            finished=status.now(),
-            ledger=ledger,
-        )
-        record = record.model_copy(update={"digest": store.content_digest(partial)})
-        store.publish(partial, record)
-        return record
+def _one_by_one(todo: list[Standing], store: Store, context: Context, watcher: Watcher) -> Iterator[tuple[Step, Record | None]]:
+    for position, item in enumerate(todo, 1):
+        progress = watcher.begin(item.step, position, len(todo))
+        yield item.step, make(item.step, item.reason, store, replace(context, progress=progress), watcher.notice)
 
 
 class Unwatched:
     """A run that nobody follows."""
 
-    def begin(self, step: Step, position: int, total: int) -> None:
+    def begin(self, step: Step, position: int, total: int) -> Progress:  # noqa: ARG002
         """Nothing is shown."""
+        return Silent()
 
     def end(self, step: Step, record: Record) -> None:
         """Nothing is shown."""

@@ -48,9 +48,18 @@ class Study:
         """Every step with its state, parents first; nothing is run."""
         return status.standings(self.graph, self.store)
 
-    def run(self, context: Context | None = None, watcher: launch.Watcher | None = None, only: Iterable[str] = ()) -> launch.Outcome:
-        """Bring every step (or those matching `only`, with what they need) to done."""
-        return launch.run(self.graph, self.store, context or Context(), watcher or launch.Unwatched(), only)
+    def run(
+        self,
+        context: Context | None = None,
+        watcher: launch.Watcher | None = None,
+        only: Iterable[str] = (),
+        shard: int | None = None,
+    ) -> launch.Outcome:
+        """Bring every step (or those matching `only`, with what they need) to done.
+
+        With several devices in `context` independent steps run side by side, and training is spread over `shard` of them (default: all).
+        """
+        return launch.run(self.graph, self.store, context or Context(), watcher or launch.Unwatched(), only, shard)
 
     def status(self) -> dict[str, int]:
         """How many written steps are done, stale and to do."""

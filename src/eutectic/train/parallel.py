@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from eutectic.artifacts import Parents, read_json, write_json
-from eutectic.context import Context, Relay, Silent, relayed
+from eutectic.context import Context, Silent
 from eutectic.errors import EutecticError, InputError, WorkError
+from eutectic.processes import Relay, die_with, relayed, threads_each
 from eutectic.specs.steps import TrainStep
 from eutectic.train import stage
-from eutectic.train.team import Team, threads_each
+from eutectic.train.team import Team
 
 ERROR = ".error.json"
 
@@ -55,7 +54,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
         min_nodes=1, max_nodes=1, nproc_per_node=size, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", run_id=out.name, max_restarts=0
     )
     try:
-        with relayed(queue, {None: context.progress}):
+        with relayed(queue, {"": context.progress}):
             ledgers: dict[int, dict[str, Any]] = elastic_launch(config, _process)(job)
     except ChildFailedError as error:
         raise _told(out, error) from error
@@ -78,7 +77,7 @@ def _told(out: Path, error: ChildFailedError) -> EutecticError:
 def _process(job: Job) -> dict[str, Any]:
     """One process of the team."""
     rank, size = int(os.environ["RANK"]), len(job.devices)
-    _die_with(job.launcher)
+    die_with(job.launcher)
     place = job.devices[rank]
     kind = torch.device(place).type
     if kind == "cuda":
@@ -95,14 +94,3 @@ def _process(job: Job) -> dict[str, Any]:
         raise
     finally:
         dist.destroy_process_group()
-
-
-def _die_with(launcher: int) -> None:
-    """End this process when the one that started the team is gone, kill -9 included: nobody may go on writing without the step's lock."""
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

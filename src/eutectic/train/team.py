@@ -45,8 +45,3 @@ class Team:
         """Return when every process has come here."""
         if self.size > 1:
             dist.barrier()
-
-
-def threads_each(threads: int, processes: int) -> int:
-    """CPU threads of each of several processes that share `threads`."""
-    return max(1, threads // max(1, processes))
