@@ -93,8 +93,6 @@ def test_no_process_outlives_a_killed_run(small: Path) -> None:
     while members(running.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert members(running.pid) == []
-    Study.load(small).run(TWO, only=["instruct/cpt"])
-    assert digests(small)
 
 
 def members(session: int) -> list[str]:
