@@ -45,12 +45,12 @@ class Run:
     save_seconds: float
     probe: Callable[[int, int], dict[str, Any]] | None = None
     epoch_done: Callable[[int, Masters], None] | None = None
-    numbers: dict[str, float] = field(init=False)
+    settings: dict[str, float | str] = field(init=False)
     tokens: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.numbers = self.objective.numbers(self.spec.parameters)
+        self.settings = self.objective.settings(self.spec.parameters)
 
 
 def reference_logprobs(run: Run) -> Tensor:
@@ -58,7 +58,7 @@ def reference_logprobs(run: Run) -> Tensor:
 
     Worked out on the very tiles that training will use, so that the first update sees a margin of exactly 0.
     """
-    kept = run.saves.reference()
+    kept = run.saves.once_tensor("reference")
     if kept is not None:
         return kept
     found = empty_reference(len(run.sequences))
@@ -71,7 +71,7 @@ def reference_logprobs(run: Run) -> Tensor:
                 sums, _ = group_logprobs(run.model, tiles, 2)
                 found[[update[m] for m in tiles.members]] = sums[:, 1:].cpu()
             run.context.progress.advance(len(update))
-    return run.saves.reference(found)  # type: ignore[return-value]
+    return run.saves.once_tensor("reference", found)  # type: ignore[return-value]
 
 
 def train(run: Run, reference: Tensor) -> Masters:
@@ -87,7 +87,11 @@ def train(run: Run, reference: Tensor) -> Masters:
         _probe(run, metrics, done, force=done == 0)
         for number in range(done, len(run.plan.updates)):
             begun = time.monotonic()
-            row = _update(run, masters, number, reference)
+            try:
+                row = _update(run, masters, number, reference)
+            except WorkError:
+                _keep_good(run, masters, number, seconds)
+                raise
             seconds += time.monotonic() - begun
             _write(metrics, {**row, "seconds": round(seconds, 3)})
             run.context.progress.advance(_size(run, run.plan.updates[number]), f"loss {row['loss']:.3f}")
@@ -100,6 +104,13 @@ def train(run: Run, reference: Tensor) -> Masters:
                 saved = time.monotonic()
     run.model.train(False)
     return masters
+
+
+def _keep_good(run: Run, masters: Masters, done: int, seconds: float) -> None:
+    """Save the state before a failed update, as its error promises; neither a bad loss nor a bad gradient has touched the masters."""
+    found = run.saves.latest()
+    if done and (found is None or found[0] != done):
+        run.saves.save(done, seconds, masters.tensors())
 
 
 def _resume(run: Run, masters: Masters) -> tuple[int, float]:
@@ -122,7 +133,7 @@ def _update(run: Run, masters: Masters, number: int, reference: Tensor) -> dict[
     examples = [run.sequences[i] for i in indices]
     pairs = run.objective.pairs
     learned = sum(loss_tokens(item, pairs=pairs) for item in examples)
-    total = Update(learned, len(examples) if pairs else 0, run.numbers)
+    total = Update(learned, len(examples) if pairs else 0, run.settings)
     torch.manual_seed(stream_seed(run.spec.seed, f"update:{number}"))  # dropout of adapters
     loss, measures = 0.0, dict[str, float]()
     with tiled_attention(run.model):

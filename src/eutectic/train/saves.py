@@ -62,15 +62,16 @@ class Saves:
             return value
         return read_json(file) if file.exists() else None
 
-    def reference(self, tensor: Tensor | None = None) -> Tensor | None:
-        """The reference's log-probabilities by example, `[examples, 2]`; kept when given."""
-        folder = self.folder / "reference"
+    def once_tensor(self, name: str, tensor: Tensor | None = None) -> Tensor | None:
+        """A tensor worked out once before training: given, it is kept; not given, what was kept or None."""
+        folder, fresh = self.folder / name, self.folder / f"{name}.next"
         if tensor is not None:
-            fresh = self.folder / "reference.next"
-            write(fresh, [("logprobs", tensor)])
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            write(fresh, [(name, tensor)])
             fresh.rename(folder)
             return tensor
-        return open_checkpoint(folder).tensor("logprobs") if folder.exists() else None
+        return open_checkpoint(folder).tensor(name) if folder.exists() else None
 
     def forget_metrics_after(self, updates: int) -> None:
         """Drop the lines of metrics.jsonl that tell of updates which are about to be done again."""

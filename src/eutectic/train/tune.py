@@ -22,7 +22,7 @@ from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import Document
 from eutectic.specs.steps import DatasetStep, TrainStep
-from eutectic.train import held_out, loop, objectives, plan
+from eutectic.train import divergence, held_out, loop, objectives, plan
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Masters
@@ -33,9 +33,9 @@ PROBE_TOKENS = 8192  # of each probed corpus
 
 
 def check(spec: TrainStep, parents: Parents) -> None:
-    """What can be known before any work: objective, its numbers, kind of dataset. Raises `InputError`."""
+    """What can be known before any work: objective, its settings, kind of dataset. Raises `InputError`."""
     objective = objectives.find(spec.objective)
-    objective.numbers(spec.parameters)
+    objective.settings(spec.parameters)
     dataset = artifacts.optional(parents, "dataset")
     kind = dataset.spec.kind if dataset is not None and isinstance(dataset.spec, DatasetStep) else objective.rows
     if kind in {"text", "instruction", "preference"} and kind != objective.rows:
@@ -54,7 +54,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     _fits(tokenizer, model, start)
     compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
     saves = Saves(out, compiled.digest)
-    before = saves.once("before") or saves.once("before", _before(model, examples, unseen, objective))
+    before = saves.once("before") or saves.once("before", _before(model, examples, unseen, objective, saves))
     if spec.lora is None:
         model.requires_grad_(True)
     else:
@@ -70,18 +70,24 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = loading.load(out, model.dtype, where)
     after = held_out.measure(model, unseen, objective)
+    if (kept := saves.once_tensor("start")) is not None:
+        after["kl"] = divergence.kl(model, divergence.some(unseen.sequences), kept, start)
     ledger = _ledger(run, examples, state, start) | {"held_out": _compare(objective, dataset, unseen, before or {}, after, spec.seed)}
     artifacts.write_json(out / LEDGER, ledger)
     return ledger
 
 
 def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenizerBase, spec: TrainStep) -> tuple[Examples, Examples]:
-    """Training and held-out examples. Raises `InputError` for a dataset with nothing to learn from."""
-    examples = read(dataset / TRAIN, objective.rows, tokenizer, spec.sequence)
+    """Training and held-out examples; held out are answers only, so that the figures of any two stages mean the same.
+
+    Raises `InputError` for a dataset with nothing to learn from.
+    """
+    prompts = objective.learns_prompt(objective.settings(spec.parameters))
+    examples = read(dataset / TRAIN, objective.rows, tokenizer, spec, prompts=prompts)
     if not examples.sequences:
         raise InputError("the dataset holds nothing to learn from", file=dataset / TRAIN, remedy="Look at the corpus it was made from.")
     file = dataset / HELD_OUT
-    unseen = read(file, objective.rows, tokenizer, spec.sequence) if file.exists() else Examples((), (), 0)
+    unseen = read(file, objective.rows, tokenizer, spec) if file.exists() else Examples((), (), 0)
     return examples, unseen
 
 
@@ -98,10 +104,14 @@ def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Pat
         )
 
 
-def _before(model: PreTrainedModel, examples: Examples, unseen: Examples, objective: Objective) -> dict[str, Any]:
-    """Check the packed scoring against the model's own forward, then measure the starting model."""
+def _before(model: PreTrainedModel, examples: Examples, unseen: Examples, objective: Objective, saves: Saves) -> dict[str, Any]:
+    """Check the packed scoring against the model's own forward, then measure the starting model; of pairs also keep what `kl` needs."""
     logprobs.check_fast_path(model, [_single(item) for item in examples.sequences[:2]])
-    return held_out.measure(model, unseen, objective)
+    found = held_out.measure(model, unseen, objective)
+    if objective.pairs and unseen.sequences:
+        saves.once_tensor("start", divergence.states(model, divergence.some(unseen.sequences)))
+        found["kl"] = 0.0
+    return found
 
 
 def _single(item: Sequence) -> Sequence:
