@@ -109,12 +109,14 @@ def test_an_empty_dataset_is_an_error(tiny, tmp_path):
 
 @pytest.mark.parametrize(("what", "rate"), [("loss", 1e18), ("gradient", 1e30)])
 def test_what_is_no_number_stops_with_its_examples_and_keeps_the_state_before(what, rate, tiny, datasets, tmp_path):
-    broken = step("cpt", learning_rate=rate, warmup=0.0)
-    for _ in range(2):  # the second try begins at the failing update and says the same
+    broken, told = step("cpt", learning_rate=rate, warmup=0.0), []
+    for _ in range(2):  # the second try begins at the failing update, from the state before it, and says the same
         with pytest.raises(WorkError, match=rf"the {what} of update 2 is no finite number; its examples are text\d+"):
             tune.build(broken, parents(tiny, datasets["text"]), tmp_path, ONE)
         assert progress(tmp_path) == 1
-        assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / ".state" / "update-00000001").values())
+        told.append(metrics(tmp_path))
+    assert told[0] == told[1]
+    assert [line["update"] for line in told[0]] == [1]
 
 
 def test_a_gradient_that_is_no_number_stops_before_the_step(make_tiny, datasets, tmp_path):
@@ -125,7 +127,8 @@ def test_a_gradient_that_is_no_number_stops_before_the_step(make_tiny, datasets,
     loading.publish(state, start, tmp_path / "steep")
     with pytest.raises(WorkError, match=r"the gradient of update 1 is no finite number; its examples are text\d+"):
         tune.build(step("cpt"), parents(tmp_path / "steep", datasets["text"]), tmp_path / "out", ONE)
-    assert not list((tmp_path / "out").glob(".state/update-*"))
+    assert progress(tmp_path / "out") == 0
+    assert metrics(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize("objective", ["sft", "dpo"])
