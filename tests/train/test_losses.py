@@ -35,6 +35,21 @@ def test_dpo_by_hand():
     assert float(loss) == pytest.approx(math.log(1 + math.exp(-1.0)))
 
 
+def test_hinge_by_hand():
+    pairs = (torch.tensor([-1.0, -1.0]), torch.tensor([-4.0, -9.0]), torch.tensor([-2.0, -2.0]), torch.tensor([-3.0, -3.0]))
+    assert losses.hinge(*pairs, beta=0.25).tolist() == pytest.approx([0.5, 0.0])  # log ratios part by 2 and by 7
+
+
+def test_ipo_by_hand_is_0_at_its_target():
+    pairs = (torch.tensor([-1.0, -1.0]), torch.tensor([-4.0, -3.0]), torch.tensor([-2.0, -2.0]), torch.tensor([-3.0, -4.5]))
+    assert losses.ipo(*pairs, beta=0.25).tolist() == pytest.approx([0.0, 6.25])  # 2 and -0.5 against 1 / (2 beta) = 2
+
+
+def test_simpo_by_hand():
+    loss = losses.simpo(torch.tensor([-1.0, -1.0]), torch.tensor([-1.5, -3.0]), beta=2.0, gamma=1.0)
+    assert loss.tolist() == pytest.approx([math.log(2), math.log(1 + math.exp(-3.0))])  # rewards part by gamma, and by gamma + 3
+
+
 def test_orpo_by_hand():
     p, q = 0.6, 0.2
     odds = (p / (1 - p)) / (q / (1 - q))

@@ -32,7 +32,7 @@ def same(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("objective", ["cpt", "sft", "dpo", "orpo"])
+@pytest.mark.parametrize("objective", KINDS)
 def test_every_objective_does_its_work(objective, tiny, datasets, tmp_path):
     ledger = tune.build(step(objective, epochs=6), parents(tiny, datasets[KINDS[objective]]), tmp_path, ONE)
     lines = metrics(tmp_path)
@@ -43,7 +43,11 @@ def test_every_objective_does_its_work(objective, tiny, datasets, tmp_path):
     assert 0 < ledger["unchanged_share"] < 1
     held = ledger["held_out"]
     if KINDS[objective] == "preference":
+        for figures in (held["before"], held["after"]):
+            assert figures["margin"] == pytest.approx(figures["chosen_logprob"] - figures["rejected_logprob"])
         assert held["after"]["margin"] > held["before"]["margin"]
+        assert held["after"]["kl"] > held["before"]["kl"] == 0
+        assert {"margin", "pair_accuracy", "chosen_logprob", "rejected_token_logprob"} <= lines[0].keys()
         assert len(held["after"]["correct"]) == held["after"]["n"] == 10
         assert set(held["baselines"]) == {"length_only", "rejected_text_only"}
         assert held["change"]["interval"][0] <= held["change"]["difference"] <= held["change"]["interval"][1]
@@ -103,9 +107,56 @@ def test_an_empty_dataset_is_an_error(tiny, tmp_path):
         tune.build(step("cpt"), parents(tiny, tmp_path / "d"), tmp_path, ONE)
 
 
-def test_a_loss_that_is_no_number_stops_with_its_examples(tiny, datasets, tmp_path):
-    with pytest.raises(WorkError, match=r"update \d+ is no finite number; its examples are text\d+"):
-        tune.build(step("cpt", learning_rate=1e30, warmup=0.0), parents(tiny, datasets["text"]), tmp_path, ONE)
+@pytest.mark.parametrize(("what", "rate"), [("loss", 1e18), ("gradient", 1e30)])
+def test_what_is_no_number_stops_with_its_examples_and_keeps_the_state_before(what, rate, tiny, datasets, tmp_path):
+    broken, told = step("cpt", learning_rate=rate, warmup=0.0), []
+    for _ in range(2):  # the second try begins at the failing update, from the state before it, and says the same
+        with pytest.raises(WorkError, match=rf"the {what} of update 2 is no finite number; its examples are text\d+"):
+            tune.build(broken, parents(tiny, datasets["text"]), tmp_path, ONE)
+        assert progress(tmp_path) == 1
+        told.append(metrics(tmp_path))
+    assert told[0] == told[1]
+    assert [line["update"] for line in told[0]] == [1]
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_step(make_tiny, datasets, tmp_path):
+    start = make_tiny(tmp_path / "start", tied=False)
+    state = weights(start)
+    state["model.norm.weight"].zero_()  # all logits are 0, so the loss is log V; its slope is as large as the head's weights
+    state["lm_head.weight"] = torch.randn_like(state["lm_head.weight"]).mul(1e30)
+    loading.publish(state, start, tmp_path / "steep")
+    with pytest.raises(WorkError, match=r"the gradient of update 1 is no finite number; its examples are text\d+"):
+        tune.build(step("cpt"), parents(tmp_path / "steep", datasets["text"]), tmp_path / "out", ONE)
+    assert progress(tmp_path / "out") == 0
+    assert metrics(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_a_start_with_broken_weights_is_told_before_the_first_step(objective, tiny, datasets, tmp_path):
+    state = weights(tiny)
+    state["model.norm.weight"][0] = float("nan")
+    loading.publish(state, tiny, tmp_path / "start")
+    with pytest.raises(WorkError, match="held-out rows are no finite numbers"):
+        tune.build(step(objective), parents(tmp_path / "start", datasets[KINDS[objective]]), tmp_path / "out", ONE)
+
+
+def test_what_was_cut_is_counted(tiny, tmp_path):
+    made = rows("instruction", 20)
+    made[7]["messages"][1]["content"] = "Bone. " * 60
+    write(tmp_path / "d" / "train.jsonl", made)
+    ledger = tune.build(step("sft", epochs=1, most_cut=0.1), parents(tiny, tmp_path / "d"), tmp_path, ONE)
+    assert (ledger["rows"], ledger["cut_rows"]) == (20, 1)
+    assert ledger["cut_tokens"] > 50
+
+
+def test_the_likelihood_of_prompt_and_answer_counts_both(tiny, datasets, tmp_path):
+    ledgers = []
+    for name in ("answer", "sequence"):
+        spec = step("orpo", epochs=1, parameters={"likelihood": name})
+        (tmp_path / name).mkdir()
+        ledgers.append(tune.build(spec, parents(tiny, datasets["preference"]), tmp_path / name, ONE))
+    assert ledgers[1]["loss_tokens"] > 2 * ledgers[0]["loss_tokens"]
+    assert ledgers[1]["held_out"]["before"] == ledgers[0]["held_out"]["before"]
 
 
 def test_a_tokenizer_larger_than_the_embedding_is_an_error(tiny, datasets, tmp_path):
@@ -165,6 +216,8 @@ def test_a_run_killed_again_and_again_reaches_the_same_weights(objective, tiny, 
     assert process.returncode == 0
     assert kills >= 2
     assert same(whole, broken)
+    told = [json.loads((folder / "ledger.json").read_text())["held_out"] for folder in (whole, broken)]
+    assert told[0] == told[1]
     drop = {"seconds"}
     assert [{k: v for k, v in m.items() if k not in drop} for m in metrics(broken)] == [
         {k: v for k, v in m.items() if k not in drop} for m in metrics(whole)

@@ -31,7 +31,7 @@ def write(file: Path, made: list[dict]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in made))
 
 
-KINDS = {"cpt": "text", "sft": "instruction", "dpo": "preference", "orpo": "preference"}
+KINDS = {"cpt": "text", "sft": "instruction", "dpo": "preference", "orpo": "preference", "simpo": "preference"}
 
 
 def step(objective: str, **changes) -> TrainStep:

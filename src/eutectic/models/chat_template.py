@@ -68,9 +68,9 @@ def document(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], 
     special = list(tokenizer(text)["input_ids"])
     end = end_of_text(tokenizer)
     opening = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and special[:1] == [tokenizer.bos_token_id] else [end]
-    if plain[:1] == opening == [tokenizer.bos_token_id]:
+    if plain[:1] == opening:
         raise InputError(
-            "the text itself begins with the beginning-of-text token", remedy="Take that token out of the text: it is written for you."
+            "the text itself begins with the token that opens a document", remedy="Take that token out of the text: it is written for you."
         )
     return opening, [*plain, end]
 

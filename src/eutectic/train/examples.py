@@ -13,8 +13,7 @@ from eutectic.errors import EutecticError, InputError
 from eutectic.models import chat_template
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import InstructionRow, PreferenceRow, TextRow
-
-MOST_CUT = 0.05  # share of examples that may lose tokens before it is an error
+from eutectic.specs.steps import ReferenceStep
 
 
 @dataclass(frozen=True)
@@ -36,28 +35,30 @@ class Examples:
 Encoded = tuple[list[Sequence], int]  # sequences of one row, tokens cut off
 
 
-def read(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity: int) -> Examples:
-    """The rows of a Dataset file of `kind`; a conversation or pair longer than `capacity` tokens is cut, a text is split and loses nothing.
+def read(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, spec: ReferenceStep, *, prompts: bool = False) -> Examples:
+    """The rows of a Dataset file of `kind`. A conversation or pair longer than `sequence` tokens is cut, a text is split and loses nothing.
 
-    Raises `InputError` when the file holds nothing to learn from, and when more than 5 % of its rows lose tokens.
+    Answers are scored, with `prompts` also everything before and between them. Raises `InputError` when more than the share `most_cut`
+    of the rows lose tokens.
     """
     sequences: list[Sequence] = []
     groups: list[str] = []
     rows = cut_rows = cut_tokens = 0
-    for line, (group, (made, cut)) in enumerate(_encoded(file, kind, tokenizer, capacity), 1):
+    for line, (group, (made, cut)) in enumerate(_encoded(file, kind, tokenizer, spec.sequence, prompts), 1):
         rows, cut_rows, cut_tokens = line, cut_rows + (cut > 0), cut_tokens + cut
         sequences += made
         groups += [group] * len(made)
-    if cut_rows > MOST_CUT * rows:
+    if cut_rows > spec.most_cut * rows:
         raise InputError(
-            f"{cut_rows} of {rows} examples are longer than {capacity} tokens and would lose {cut_tokens} tokens",
+            f"{cut_rows} of {rows} examples are longer than {spec.sequence} tokens and would lose {cut_tokens} tokens; "
+            f"`most_cut` allows {spec.most_cut:.1%} of them",
             file=file,
             remedy="Raise `sequence`, or shorten those examples.",
         )
     return Examples(tuple(sequences), tuple(groups), rows, cut_rows, cut_tokens)
 
 
-def _encoded(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity: int) -> Iterator[tuple[str, Encoded]]:
+def _encoded(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity: int, prompts: bool) -> Iterator[tuple[str, Encoded]]:
     """Group and sequences of each row; an error names the row's line."""
     schemas: dict[str, type[TextRow | InstructionRow | PreferenceRow]] = {
         "text": TextRow,
@@ -70,9 +71,9 @@ def _encoded(file: Path, kind: str, tokenizer: PreTrainedTokenizerBase, capacity
                 case TextRow():
                     yield row.group, _text(row, tokenizer, capacity)
                 case InstructionRow():
-                    yield row.group, _instruction(row, tokenizer, capacity)
+                    yield row.group, _instruction(row, tokenizer, capacity, prompts)
                 case PreferenceRow():
-                    yield row.group, _preference(row, tokenizer, capacity)
+                    yield row.group, _preference(row, tokenizer, capacity, prompts)
         except EutecticError as error:
             raise error.at(file=file, line=line) from error
 
@@ -88,9 +89,11 @@ def _text(row: TextRow, tokenizer: PreTrainedTokenizerBase, capacity: int) -> En
     ], 0
 
 
-def _instruction(row: InstructionRow, tokenizer: PreTrainedTokenizerBase, capacity: int) -> Encoded:
-    """A conversation whose assistant turns are learned."""
+def _instruction(row: InstructionRow, tokenizer: PreTrainedTokenizerBase, capacity: int, prompts: bool) -> Encoded:
+    """A conversation whose assistant turns are learned, or every token of it."""
     ids, learned = chat_template.assistant_spans(tokenizer, row.messages)
+    if prompts and any(learned):
+        learned = [True] * len(ids)
     last = max((i + 1 for i, flag in enumerate(learned) if flag), default=0)  # nothing behind the last learned token matters
     made = sequence(row.id, ids[: min(last, capacity)], learned[:capacity]) if last else None
     if made is None:
@@ -98,8 +101,8 @@ def _instruction(row: InstructionRow, tokenizer: PreTrainedTokenizerBase, capaci
     return ([made] if made.targets else []), max(0, last - capacity)
 
 
-def _preference(row: PreferenceRow, tokenizer: PreTrainedTokenizerBase, capacity: int) -> Encoded:
-    """A prompt that the chosen and the rejected answer share; the answers are learned."""
+def _preference(row: PreferenceRow, tokenizer: PreTrainedTokenizerBase, capacity: int, prompts: bool) -> Encoded:
+    """A prompt that the chosen and the rejected answer share; the answers are scored, and the prompt if asked for."""
     prompt, chosen = chat_template.continuation(tokenizer, row.prompt, row.chosen)
     _, rejected = chat_template.continuation(tokenizer, row.prompt, row.rejected)
     if chosen == rejected:
@@ -109,4 +112,4 @@ def _preference(row: PreferenceRow, tokenizer: PreTrainedTokenizerBase, capacity
     if room <= 0:
         return [], cut
     answers = [(answer[:room], [True] * len(answer[:room])) for answer in (chosen, rejected)]
-    return [sequence(row.id, prompt, [False] * len(prompt), answers)], cut
+    return [sequence(row.id, prompt, [prompts] * len(prompt), answers)], cut

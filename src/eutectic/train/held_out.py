@@ -19,6 +19,7 @@ from scipy.stats import binomtest
 from transformers import PreTrainedModel
 
 from eutectic.artifacts import read_rows
+from eutectic.errors import WorkError
 from eutectic.fingerprint import stream_seed
 from eutectic.models.logprobs import completion_logprobs, mean_loss
 from eutectic.specs.rows import PreferenceRow
@@ -31,19 +32,32 @@ RESAMPLES = 2000
 def measure(model: PreTrainedModel, examples: Examples, objective: Objective) -> dict[str, Any]:
     """Held-out figures of a model: perplexity of text, loss of answers, or how often the chosen answer is the likelier one.
 
-    Of a pair the summed log-probabilities are compared (nats); `margin` is their mean difference, `correct` 0 or 1 a pair.
+    Of a pair the summed log-probabilities of the answers are compared (nats), whatever the objective learns: `chosen_logprob` and
+    `rejected_logprob` are their means over pairs, `margin` is the difference of these, `correct` 0 or 1 a pair. Raises `WorkError` for
+    a figure that is no finite number.
     """
     if not examples.sequences:
         return {}
     if objective.pairs:
         sums, _ = completion_logprobs(model, examples.sequences, 2)
-        margin = (sums[:, 0] - sums[:, 1]).double()
-        correct = [int(m > 0) for m in margin.tolist()]
-        return {"pair_accuracy": sum(correct) / len(correct), "n": len(correct), "margin": float(margin.mean()), "correct": correct}
+        chosen, rejected = sums.double().mean(0).tolist()
+        _finite(chosen + rejected)
+        correct = [int(m > 0) for m in (sums[:, 0] - sums[:, 1]).tolist()]
+        logprobs = {"margin": chosen - rejected, "chosen_logprob": chosen, "rejected_logprob": rejected}
+        return {"pair_accuracy": sum(correct) / len(correct), "n": len(correct), **logprobs, "correct": correct}
     loss, tokens = mean_loss(model, examples.sequences)
+    _finite(loss)
     if objective.rows == "text":
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "tokens": tokens}
     return {"answer_loss": loss, "tokens": tokens}
+
+
+def _finite(value: float) -> None:
+    if not math.isfinite(value):
+        raise WorkError(
+            "the model's log-probabilities of the held-out rows are no finite numbers",
+            remedy="Look for NaN or infinity in its weights (`eutectic verify`), or lower `learning_rate`.",
+        )
 
 
 def change(before: Several[int], after: Several[int], groups: Several[str], seed: int) -> dict[str, Any]:

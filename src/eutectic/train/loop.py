@@ -50,11 +50,11 @@ class Run:
     team: Team = field(default_factory=Team)
     probe: Callable[[], dict[str, Any]] | None = None
     epoch_done: Callable[[int, Optimizer], None] | None = None
-    numbers: dict[str, float] = field(init=False)
+    settings: dict[str, float | str] = field(init=False)
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        self.numbers = self.objective.numbers(self.spec.parameters)
+        self.settings = self.objective.settings(self.spec.parameters)
 
     def size(self, update: int) -> int:
         """Tokens read by an update."""
@@ -110,7 +110,7 @@ def _update(run: Run, optimizer: Optimizer, number: int, seconds: float) -> dict
     indices, pairs = run.plan.updates[number], run.objective.pairs
     examples = [run.sequences[i] for i in indices]
     learned = sum(loss_tokens(item, pairs=pairs) for item in examples)
-    total = Update(learned, len(examples) if pairs else 0, run.numbers)
+    total = Update(learned, len(examples) if pairs else 0, run.settings)
     torch.manual_seed(stream_seed(run.spec.seed, f"update:{number}"))  # dropout of adapters
     loss, measures, broken = 0.0, dict[str, float](), list[str]()
     for tiles, counts in run.team.share(tile(examples, TILE_TOKENS)):
@@ -123,7 +123,8 @@ def _update(run: Run, optimizer: Optimizer, number: int, seconds: float) -> dict
     rate = learning_rate(number, len(run.plan.updates), run.spec)
     norm = optimizer.step(rate) if abs(loss) < float("inf") else float("inf")
     if not norm < float("inf"):
-        run.saves.save(number, seconds, optimizer.tensors())
+        if number:
+            run.saves.save(number, seconds, optimizer.tensors())
         what = "gradient" if abs(loss) < float("inf") else "loss"
         raise _no_number(what, number, broken or [item.id for item in examples])
     run.tokens += run.size(number)

@@ -102,8 +102,8 @@ def _digest(sequences: Several[Sequence], updates: Several[tuple[int, ...]]) -> 
 
 
 def loss_tokens(item: Sequence, *, pairs: bool) -> int:
-    """Tokens an example adds to the likelihood; of a pair only the chosen answer's."""
-    return sum(group == 1 for group in item.groups) if pairs else len(item.targets)
+    """Tokens an example adds to the likelihood; of a pair the chosen answer's and, where it is learned, the prompt's."""
+    return sum(group <= 1 for group in item.groups) if pairs else len(item.targets)
 
 
 def write(file: Path, plan: Plan, sequences: Several[Sequence], *, pairs: bool) -> None:

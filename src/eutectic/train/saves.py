@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from eutectic.artifacts import METRICS, read_json, write_json
+from eutectic.models.checkpoint import open_checkpoint, write
 from eutectic.store import sync
 from eutectic.train.team import Team
 
@@ -84,6 +85,19 @@ class Saves:
                 write_json(file, value)
             return value
         return read_json(file) if file.exists() else None
+
+    def once_tensor(self, name: str, tensor: Tensor | None = None) -> Tensor | None:
+        """A tensor worked out once before training: given, it is kept; not given, what was kept or None."""
+        folder, fresh = self.folder / name, self.folder / f"{name}.next"
+        if tensor is not None and not self.team.leads:
+            return tensor
+        if tensor is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            write(fresh, [(name, tensor)])
+            fresh.rename(folder)
+            return tensor
+        return open_checkpoint(folder).tensor(name) if folder.exists() else None
 
     def forget_metrics_after(self, updates: int) -> None:
         """Drop the lines of metrics.jsonl that tell of updates which are about to be done again."""

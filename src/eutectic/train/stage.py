@@ -18,7 +18,7 @@ from eutectic.fingerprint import stream_seed
 from eutectic.models import adapters, device, loading, logprobs, sharded
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.steps import TrainStep
-from eutectic.train import held_out, ledger, loop, objectives, plan, probes
+from eutectic.train import divergence, held_out, ledger, loop, objectives, plan, probes
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Optimizer
@@ -46,7 +46,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     else:
         adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
     model = divide(model, spec, where, team)
-    before = saves.once("before") or saves.once("before", held_out.measure(model, unseen, objective))
+    before = saves.once("before") or saves.once("before", _before(model, unseen, objective, saves))
     reference = objectives.no_reference()
     if objective.reference:
         reference = _reference(model, examples, compiled)
@@ -60,6 +60,8 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = divide(load(out, spec, where), spec, where, team)
     after = held_out.measure(model, unseen, objective)
+    if (kept := saves.once_tensor("start")) is not None:
+        after["kl"] = divergence.kl(model, divergence.some(unseen.sequences), kept, start)
     if team.leads:
         plan.write(out / PLAN, compiled, examples.sequences, pairs=objective.pairs)
         counted = ledger.count(run, examples) | {
@@ -97,12 +99,16 @@ def divide(model: PreTrainedModel, spec: TrainStep, where: torch.device, team: T
 
 
 def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenizerBase, spec: TrainStep) -> tuple[Examples, Examples]:
-    """Training and held-out examples. Raises `InputError` for a dataset with nothing to learn from."""
-    examples = read(dataset / TRAIN, objective.rows, tokenizer, spec.sequence)
+    """Training and held-out examples; held out are answers only, so that the figures of any two stages mean the same.
+
+    Raises `InputError` for a dataset with nothing to learn from.
+    """
+    prompts = objective.learns_prompt(objective.settings(spec.parameters))
+    examples = read(dataset / TRAIN, objective.rows, tokenizer, spec, prompts=prompts)
     if not examples.sequences:
         raise InputError("the dataset holds nothing to learn from", file=dataset / TRAIN, remedy="Look at the corpus it was made from.")
     file = dataset / HELD_OUT
-    unseen = read(file, objective.rows, tokenizer, spec.sequence) if file.exists() else Examples((), (), 0)
+    unseen = read(file, objective.rows, tokenizer, spec) if file.exists() else Examples((), (), 0)
     return examples, unseen
 
 
@@ -117,6 +123,15 @@ def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Pat
             file=start,
             remedy="Use the tokenizer the model was made with.",
         )
+
+
+def _before(model: PreTrainedModel, unseen: Examples, objective: Objective, saves: Saves) -> dict[str, Any]:
+    """The starting model on held-out rows; of pairs also keep what `divergence.kl` needs."""
+    found = held_out.measure(model, unseen, objective)
+    if objective.pairs and unseen.sequences:
+        saves.once_tensor("start", divergence.states(model, divergence.some(unseen.sequences)))
+        found["kl"] = 0.0
+    return found
 
 
 def _single(item: Sequence) -> Sequence:

@@ -14,9 +14,9 @@ from eutectic.train import objectives, stage
 
 
 def check(spec: TrainStep, parents: Parents) -> None:
-    """What can be known before any work: objective, its numbers, kind of dataset. Raises `InputError`."""
+    """What can be known before any work: objective, its settings, kind of dataset. Raises `InputError`."""
     objective = objectives.find(spec.objective)
-    objective.numbers(spec.parameters)
+    objective.settings(spec.parameters)
     dataset = artifacts.optional(parents, "dataset")
     kind = dataset.spec.kind if dataset is not None and isinstance(dataset.spec, DatasetStep) else objective.rows
     if kind in {"text", "instruction", "preference"} and kind != objective.rows:
