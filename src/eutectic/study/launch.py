@@ -17,7 +17,7 @@ from eutectic.context import Context
 from eutectic.errors import EutecticError, InputError, WorkError
 from eutectic.store import Store, full_disk_is_an_error
 from eutectic.study import footprint, status
-from eutectic.study.addresses import select
+from eutectic.study.addresses import of_model, select
 from eutectic.study.graph import Graph
 from eutectic.study.nodes import Step
 from eutectic.study.work import WORK
@@ -50,7 +50,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
     patterns = list(only)
     if not patterns:
         return steps
-    addresses = [s.address for s in steps] + [s.address.partition("@")[2] for s in steps]
+    addresses = [s.address for s in steps] + [of_model(s.address) for s in steps]
     chosen, empty = select(patterns, dict.fromkeys(addresses), graph.controls)
     if empty:
         raise InputError(f"the pattern {empty[0]!r} matches no step", place="--only", remedy="`eutectic plan` lists the addresses.")
@@ -63,7 +63,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
                 take(parent)
 
     for step in steps:
-        if step.address in chosen or step.address.partition("@")[2] in chosen:
+        if step.address in chosen or of_model(step.address) in chosen:
             take(step)
     return [step for step in steps if step.key in keys]
 

@@ -45,6 +45,8 @@ WORK: dict[str, Work] = {
     "corpus": Work("corpus", "eutectic.data.corpus"),
     "dataset": Work("dataset", "eutectic.data.datasets"),
     "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
+    "adopt": Work("checkpoint", "eutectic.train.adopt"),
+    "reference": Work("reference_logprobs", "eutectic.train.reference"),
     "train": Work("checkpoint", "eutectic.train.tune"),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
     "geometry": Work("geometry", "eutectic.merge.geometry"),

@@ -21,19 +21,21 @@ from eutectic.artifacts import METRICS
 from eutectic.context import Context
 from eutectic.errors import WorkError
 from eutectic.fingerprint import stream_seed
-from eutectic.models.logprobs import TILE_TOKENS, group_logprobs
+from eutectic.models.logprobs import TILE_TOKENS
 from eutectic.models.packing import Sequence, Tiles, tile, tiled_attention
 from eutectic.specs.steps import TrainStep
 from eutectic.train.objectives import Objective, Update
 from eutectic.train.optimizer import Masters
 from eutectic.train.plan import Plan, loss_tokens
-from eutectic.train.saves import Saves, empty_reference
+from eutectic.train.saves import Saves
 from eutectic.train.schedule import learning_rate
 
 
 @dataclass
 class Run:
-    """A stage in progress. `probe` is called with (updates done, tokens read) where a probe is due, `epoch_done` with a finished epoch."""
+    """A stage in progress. `probe` is called with (updates done, tokens read) where a probe is due, `epoch_done` with an epoch that is
+    finished and not the last.
+    """
 
     model: PreTrainedModel
     sequences: Several[Sequence]
@@ -51,27 +53,6 @@ class Run:
 
     def __post_init__(self) -> None:
         self.numbers = self.objective.numbers(self.spec.parameters)
-
-
-def reference_logprobs(run: Run) -> Tensor:
-    """Summed log p of the chosen and the rejected answer under the starting model, `[examples, 2]`, once before training.
-
-    Worked out on the very tiles that training will use, so that the first update sees a margin of exactly 0.
-    """
-    kept = run.saves.reference()
-    if kept is not None:
-        return kept
-    found = empty_reference(len(run.sequences))
-    run.context.progress.start(f"{run.objective.name}: reference", len({i for u in run.plan.updates for i in u}), "pairs")
-    with torch.no_grad(), tiled_attention(run.model):
-        for update in run.plan.updates:
-            if not torch.isnan(found[list(update)]).any():
-                continue
-            for tiles in tile([run.sequences[i] for i in update], TILE_TOKENS):
-                sums, _ = group_logprobs(run.model, tiles, 2)
-                found[[update[m] for m in tiles.members]] = sums[:, 1:].cpu()
-            run.context.progress.advance(len(update))
-    return run.saves.reference(found)  # type: ignore[return-value]
 
 
 def train(run: Run, reference: Tensor) -> Masters:
@@ -93,7 +74,7 @@ def train(run: Run, reference: Tensor) -> Masters:
             run.context.progress.advance(_size(run, run.plan.updates[number]), f"loss {row['loss']:.3f}")
             last = number + 1 == len(run.plan.updates)
             _probe(run, metrics, number + 1, force=last)
-            if run.plan.last_of_epoch(number) and run.epoch_done is not None:
+            if run.plan.last_of_epoch(number) and not last and run.epoch_done is not None:
                 run.epoch_done(run.plan.epochs[number], masters)
             if last or time.monotonic() - saved >= run.save_seconds:
                 run.saves.save(number + 1, seconds, masters.tensors())

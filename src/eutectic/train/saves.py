@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from eutectic.artifacts import METRICS, read_json, write_json
@@ -62,16 +61,6 @@ class Saves:
             return value
         return read_json(file) if file.exists() else None
 
-    def reference(self, tensor: Tensor | None = None) -> Tensor | None:
-        """The reference's log-probabilities by example, `[examples, 2]`; kept when given."""
-        folder = self.folder / "reference"
-        if tensor is not None:
-            fresh = self.folder / "reference.next"
-            write(fresh, [("logprobs", tensor)])
-            fresh.rename(folder)
-            return tensor
-        return open_checkpoint(folder).tensor("logprobs") if folder.exists() else None
-
     def forget_metrics_after(self, updates: int) -> None:
         """Drop the lines of metrics.jsonl that tell of updates which are about to be done again."""
         file = self.out / METRICS
@@ -86,8 +75,3 @@ def _update_of(line: str) -> float:
         return float(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def empty_reference(examples: int) -> Tensor:
-    """Room for the reference's log-probabilities; NaN where none was worked out."""
-    return torch.full((examples, 2), float("nan"))

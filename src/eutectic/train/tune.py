@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic import artifacts
-from eutectic.artifacts import DOCUMENTS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
+from eutectic.artifacts import DOCUMENTS, EPOCHS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
@@ -22,7 +22,7 @@ from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import Document
 from eutectic.specs.steps import DatasetStep, TrainStep
-from eutectic.train import held_out, loop, objectives, plan
+from eutectic.train import held_out, loop, objectives, plan, reference
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Masters
@@ -40,6 +40,12 @@ def check(spec: TrainStep, parents: Parents) -> None:
     kind = dataset.spec.kind if dataset is not None and isinstance(dataset.spec, DatasetStep) else objective.rows
     if kind in {"text", "instruction", "preference"} and kind != objective.rows:
         raise InputError(f"the objective {objective.name} reads a dataset of kind {objective.rows}, not {kind}", place="dataset")
+    model = artifacts.optional(parents, "model")
+    if objective.rows != "text" and model is not None and model.folder is not None and not chat_template.present(model.folder):
+        raise InputError(
+            f"{model.address} has no chat template, and the objective {objective.name} reads conversations",
+            remedy="Give the model that of another model of the study: `chat_template: NAME`.",
+        )
 
 
 def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, save_seconds: float = SAVE_SECONDS) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     examples, unseen = _examples(dataset, objective, tokenizer, spec)
     model = loading.load(start, device.compute_dtype(where), where)
     _fits(tokenizer, model, start)
-    compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
+    compiled = plan.compile_plan(examples.sequences, plan.budgeted(spec, parents), pairs=objective.pairs)
     saves = Saves(out, compiled.digest)
     before = saves.once("before") or saves.once("before", _before(model, examples, unseen, objective))
     if spec.lora is None:
@@ -63,8 +69,8 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     run.probe = _probe(model, parents, tokenizer)
     if spec.keep == "epochs":
         run.epoch_done = partial(_keep, model, start, out)
-    reference = loop.reference_logprobs(run) if objective.reference else objectives.no_reference()
-    masters = loop.train(run, reference)
+    wanted = reference.load(artifacts.one(parents, "reference"), compiled) if objective.reference else objectives.no_reference()
+    masters = loop.train(run, wanted)
     state = _state(model, masters)
     loading.publish(state, start, out)
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
@@ -141,8 +147,8 @@ def _state(model: PreTrainedModel, masters: Masters) -> dict[str, Tensor]:
 
 
 def _keep(model: PreTrainedModel, start: Path, out: Path, epoch: int, masters: Masters) -> None:
-    """Write the checkpoint of a finished epoch."""
-    loading.publish(_state(model, masters), start, out / "epochs" / str(epoch))
+    """Write the checkpoint of a finished epoch; the last one's is the folder itself."""
+    loading.publish(_state(model, masters), start, out / EPOCHS / str(epoch))
 
 
 def _ledger(run: loop.Run, examples: Examples, state: dict[str, Tensor], start: Path) -> dict[str, Any]:
