@@ -24,6 +24,7 @@ DOCUMENTS, DROPPED = "documents.jsonl", "dropped.jsonl"
 TRAIN, HELD_OUT, CARD = "train.jsonl", "held_out.jsonl", "README.md"
 ITEMS, SUMMARY = "items.jsonl", "summary.json"
 METRICS, LEDGER = "metrics.jsonl", "ledger.json"
+EPOCHS = "epochs"  # folder of the checkpoints kept after an epoch, one folder a number
 TURNS, PROMPTS, TENSORS = "turns.jsonl", "prompts.jsonl", "tensors.jsonl"
 RECORD = "record.json"
 

@@ -22,7 +22,7 @@ def metrics(out: Path) -> list[dict]:
 def both(spec, tiny, data, tmp_path):
     for name, context in (("one", ONE), ("two", TWO)):
         (tmp_path / name).mkdir()
-        tune.build(spec, parents(tiny, data), tmp_path / name, context)
+        tune.build(spec, parents(tiny, data, spec, tmp_path / "reference"), tmp_path / name, context)
     return tmp_path / "one", tmp_path / "two"
 
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from eutectic.artifacts import Artifact, Parents
-from eutectic.specs.steps import TrainStep
+from eutectic.context import Context
+from eutectic.specs.steps import ReferenceStep, TrainStep
+from eutectic.train import objectives, reference
 
 WORDS = ["silk", "collagen", "nacre", "bone", "leaf", "protein", "fibre", "tissue", "composite", "matrix"]
 
@@ -38,5 +40,15 @@ def step(objective: str, **changes) -> TrainStep:
     return TrainStep(**({"objective": objective, "learning_rate": 1e-3, "batch": 4, "sequence": 128, "epochs": 2, "seed": 3} | changes))
 
 
-def parents(model: Path, dataset: Path) -> Parents:
-    return {"model": (Artifact("checkpoint", "start", "a" * 64, model),), "dataset": (Artifact("dataset", "data", "b" * 64, dataset),)}
+def parents(model: Path, dataset: Path, spec: TrainStep | None = None, out: Path | None = None) -> Parents:
+    """Parents of a stage; for one that wants a reference, worked out in `out`, if `spec` is given."""
+    found = {"model": (Artifact("checkpoint", "start", "a" * 64, model),), "dataset": (Artifact("dataset", "data", "b" * 64, dataset),)}
+    if spec is None or not objectives.find(spec.objective).reference:
+        return found
+    out.mkdir(exist_ok=True)
+    reference.build(reference_step(spec), found, out, Context(threads=1))
+    return found | {"reference": (Artifact("reference_logprobs", "reference", "c" * 64, out),)}
+
+
+def reference_step(spec: TrainStep) -> ReferenceStep:
+    return ReferenceStep(**{name: getattr(spec, name) for name in ReferenceStep.model_fields})

@@ -41,7 +41,7 @@ def command(
     where = machine.prepare(context(threads, device, Silent()))
     tokenizer = loading.tokenizer(folder)
     model = loading.load(folder, torch.bfloat16, where)
-    typer.echo(f"{folder.name}. {HELP}", err=True)
+    typer.echo(f"{words[-1]}. {HELP}", err=True)
     talk(
         model,
         tokenizer,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
@@ -13,6 +15,17 @@ from eutectic.specs.rows import Message
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>")
 # Ends of turns that some tokenizers do not name as their end of sequence.
 END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<turn|>")
+
+
+def present(folder: Path) -> bool:
+    """Whether a model folder has a chat template, by its files alone."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    file = folder / "tokenizer_config.json"
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")).get("chat_template"))
+    except (OSError, ValueError, AttributeError):  # a missing or damaged file is told where the tokenizer is loaded
+        return False
 
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:

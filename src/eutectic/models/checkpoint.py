@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -261,14 +261,19 @@ def copy_assets(start: Path, out: Path) -> None:
         shutil.copytree(extra, out / extra.name, dirs_exist_ok=True)
 
 
-def set_config_dtype(folder: Path, dtype: torch.dtype) -> None:
-    """Let `config.json` name the type of the weights beside it, under whichever key it uses; untouched when it already does."""
+def edit_config(folder: Path, edited: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    """Give `config.json` the keys that `edited` makes of those it has; a file that would say the same stays byte for byte."""
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read as JSON ({error})", file=file, remedy="Give a whole model folder.") from error
+    new = edited(config)
+    if new != config:
+        file.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def set_config_dtype(folder: Path, dtype: torch.dtype) -> None:
+    """Let `config.json` name the type of the weights beside it, under whichever key it uses; untouched when it already does."""
     name = str(dtype).removeprefix("torch.")
-    stale = {key for key in ("dtype", "torch_dtype") if key in config and config[key] != name}
-    if stale:
-        file.write_text(json.dumps({**config, **dict.fromkeys(stale, name)}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    edit_config(folder, lambda config: {**config, **{key: name for key in ("dtype", "torch_dtype") if key in config}})

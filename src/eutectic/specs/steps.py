@@ -59,7 +59,8 @@ class AdoptStep(Spec):
 
 
 class ReferenceStep(Spec):
-    """What decides which examples a stage reads and in which order. Parents: `model` (Checkpoint), `dataset`.
+    """What decides which examples a stage reads, in which order, and how they are scored. Parents: `model` (Checkpoint), `dataset`,
+    `matched` (Checkpoint: the stage whose tokens are the budget, at most one).
 
     Writes ReferenceLogprobs: log-probabilities of every pair under the model, which stages with the same plan share.
     """
@@ -70,6 +71,7 @@ class ReferenceStep(Spec):
     batch: int = 8
     sequence: int = 512
     most_cut: float = 0.05
+    precision: Precision = "mixed"
     seed: int = 0
 
 
@@ -85,7 +87,6 @@ class TrainStep(ReferenceStep):
     decay: float = 0.2
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    precision: Precision = "mixed"
     publish_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     lora: LoraSpec | None = None
     keep: Literal["last", "epochs"] = "last"

@@ -25,7 +25,7 @@ class ModelSpec(Spec):
     path: str | None = Field(None, description="folder beside the study, absolute folder, or hub id (`owner/name[@commit]`)")
     endpoint: str | None = Field(None, description="base URL of an OpenAI-compatible server")
     model: str | None = Field(None, description="model name at the endpoint")
-    chat_template: str | None = Field(None, description="another model of the study whose chat template and special tokens this one takes")
+    chat_template: str | None = Field(None, description="another model of the study that gives tokenizer, chat template and special tokens")
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelSpec:
@@ -155,7 +155,8 @@ class ChainSpec(Spec):
     stages: Patterns = Field(description="chains such as `cpt-sft-dpo`")
     seeds: tuple[int, ...] = Field((), description="training seeds; the study's seed where left out")
     token_matched: bool = Field(
-        False, description="beside each stage after the first a control arm `...+tokens`: as many tokens more of the stage before it"
+        False,
+        description="beside each stage after the first a control arm `ADDRESS+tokens`: the stage before it for as many tokens more",
     )
 
 
@@ -165,7 +166,7 @@ class MergeSpec(Spec):
     method: str = Field(description="merge method; see docs/methods.md")
     base: str | None = Field(None, description="t = 0 and the origin of deltas; gives config, tokenizer and template")
     each: tuple[str, ...] = Field((), description="patterns: one merge with the base for each model matched")
-    models: tuple[str, ...] = Field((), description="addresses: one merge of all of them")
+    models: tuple[str, ...] = Field((), description="addresses or patterns: one merge of all of them")
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the method: numbers, layer lists, or filters as in mergekit")
     sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="parameter -> values: one merge for each value")
     controls: tuple[Literal["linear_schedule", "linear", "ensemble"], ...] | None = Field(
@@ -223,7 +224,13 @@ class ImagePromptsSpec(Spec):
 
 
 class StudySpec(Spec):
-    """A whole study."""
+    """A whole study.
+
+    Models are named by address: `MODEL`, `MODEL/STAGE-STAGE` after training, `MODEL/STAGE@2` for an epoch kept with `keep: epochs`, with
+    `#SEED` behind it where a chain has several seeds; `MERGE:ADDRESS` and `MERGE` for merges (`,t=0.3` in a sweep); `ADDRESS+CONTROL` for
+    controls. As patterns, `*` matches models and `*/*` chains, `MODEL/STAGE@*` kept epochs, `MERGE:*` the results of a merge, and `**`
+    everything but kept epochs. Controls are measured with what they control and match no pattern.
+    """
 
     study: ModelName = Field(description="name of the study")
     seed: int = Field(17, description="all random streams derive from it")

@@ -1,26 +1,17 @@
-"""Sources, corpora, benchmarks and datasets of a study, as nodes of the graph."""
+"""Corpora, benchmarks and datasets of a study, as nodes of the graph."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from eutectic.specs.steps import BenchmarkStep, CorpusStep, DatasetStep, MixShare
-from eutectic.specs.study import BenchmarkSpec, DatasetSpec, ModelSpec
+from eutectic.specs.study import BenchmarkSpec, DatasetSpec
 from eutectic.study.graph import Draft, source_files
-from eutectic.study.nodes import Node, Source, Step
+from eutectic.study.nodes import Node, Step
 from eutectic.yaml_file import Place
-
-MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 
 
 def enter(draft: Draft) -> None:
-    """Enter models, corpora, benchmarks and datasets."""
-    file, spec = draft.file, draft.file.spec
-    for name, model in spec.models.items():
-        if model.path is not None:
-            draft.graph.models[name] = _model(draft, name, model)
-        if model.chat_template is not None:
-            file.known(("models", name, "chat_template"), model.chat_template, spec.models, "model")
+    """Enter corpora, benchmarks and datasets."""
+    spec = draft.file.spec
     for name, corpus in spec.corpora.items():
         step = CorpusStep(**corpus.model_dump(exclude={"files"}))
         files = source_files(draft, ("corpora", name, "files"), corpus.files)
@@ -29,45 +20,6 @@ def enter(draft: Draft) -> None:
         draft.benchmarks[name] = draft.graph.add(_benchmark(draft, name, benchmark))
     for name in spec.datasets:
         _dataset(draft, name, ())
-
-
-def _model(draft: Draft, name: str, model: ModelSpec) -> Source:
-    """A base model's folder, by the content of the files that make it."""
-    from blake3 import blake3
-
-    file, place = draft.file, ("models", name, "path")
-    folder = Path(str(model.path)).expanduser()
-    folder = folder if folder.is_absolute() else file.folder / folder
-    if not folder.is_dir():
-        folder = _downloaded(draft, place, str(model.path))
-    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
-    if not (folder / "config.json").is_file():
-        raise file.error(place, f"{folder} has no config.json", "Give the folder of a Hugging Face model.")
-    if not any(f.suffix == ".safetensors" for f in files):
-        raise file.error(place, f"{folder} has no safetensors weights", "Give the folder of a Hugging Face model saved as safetensors.")
-    if not any((folder / f).is_file() for f in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise file.error(place, f"{folder} has no tokenizer (tokenizer.json)", "Copy the model's tokenizer files into that folder.")
-    lines = [f"{path.name}\0{draft.digests.digest(path)}\n" for path in files]
-    return Source("checkpoint", name, folder, blake3("".join(lines).encode()).hexdigest())
-
-
-def _downloaded(draft: Draft, place: Place, path: str) -> Path:
-    """The local snapshot of a hub model, downloaded once into the hub's own cache."""
-    file = draft.file
-    repository, _, revision = path.partition("@")
-    if len(repository.split("/")) != 2 or repository.startswith((".", "~", "/")):
-        raise file.error(place, f"there is no folder {path!r} beside the study", "Check the path.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(MODEL_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise file.error(
-            place,
-            f"there is no folder {path!r} beside the study, and the model hub did not give that model ({type(error).__name__})",
-            "Check the path or the hub id and the network; a folder must hold config.json, tokenizer and safetensors.",
-        ) from error
 
 
 def _benchmark(draft: Draft, name: str, benchmark: BenchmarkSpec) -> Step:

@@ -24,6 +24,7 @@ class Graph:
     by_key: dict[str, Step] = field(default_factory=dict)
     models: dict[str, Node] = field(default_factory=dict)  # address -> model, trained model or merge
     controls: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # every merge's address -> (control name, its address)
+    matched: dict[str, str] = field(default_factory=dict)  # address of a stage -> address of its token-matched control arm
     plainest: dict[str, str] = field(default_factory=dict)  # address of the linear control a merge may turn out to equal -> merge
     aliases: dict[str, str] = field(default_factory=dict)  # address -> address of the step that stands for it
 

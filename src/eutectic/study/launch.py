@@ -15,7 +15,7 @@ from eutectic.context import Context, Progress, Silent
 from eutectic.errors import InputError
 from eutectic.store import Store
 from eutectic.study import status
-from eutectic.study.addresses import select
+from eutectic.study.addresses import of_model, select
 from eutectic.study.graph import Graph
 from eutectic.study.make import make
 from eutectic.study.nodes import Step
@@ -50,7 +50,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
     patterns = list(only)
     if not patterns:
         return steps
-    addresses = [s.address for s in steps] + [s.address.partition("@")[2] for s in steps]
+    addresses = [s.address for s in steps] + [of_model(s.address) for s in steps]
     chosen, empty = select(patterns, dict.fromkeys(addresses), graph.controls)
     if empty:
         raise InputError(f"the pattern {empty[0]!r} matches no step", place="--only", remedy="`eutectic plan` lists the addresses.")
@@ -63,7 +63,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
                 take(parent)
 
     for step in steps:
-        if step.address in chosen or step.address.partition("@")[2] in chosen:
+        if step.address in chosen or of_model(step.address) in chosen:
             take(step)
     return [step for step in steps if step.key in keys]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from eutectic.errors import EutecticError
 from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, RescoreStep, SynergyStep
-from eutectic.study import addresses, merge_steps
+from eutectic.study import choose, merge_steps
 from eutectic.study.graph import Draft, Graph
-from eutectic.study.nodes import Node, Step
-from eutectic.yaml_file import Place
+from eutectic.study.nodes import Kept, Node, Step
 
 
 def enter(draft: Draft) -> None:
@@ -25,20 +24,8 @@ def enter(draft: Draft) -> None:
             raise file.error(("conversations", name, "judges"), "judges are not available in this version", "Remove the key.")
     for name, prompts in file.spec.image_prompts.items():
         spec = ImagePromptsStep(concepts=prompts.concepts, styles=prompts.styles, seed=file.spec.seed)
-        for address in _chosen(draft, ("image_prompts", name, "models"), prompts.models):
+        for address in choose.models(draft, ("image_prompts", name, "models"), prompts.models):
             graph.add(Step("image_prompts", f"{name}@{address}", spec, {"model": (graph.models[address],)}))
-
-
-def _chosen(draft: Draft, place: Place, patterns: tuple[str, ...]) -> list[str]:
-    """Addresses that patterns match; a pattern that matches nothing is an error."""
-    graph = draft.graph
-    chosen, empty = addresses.select(patterns, graph.models, graph.controls)
-    for pattern in empty:
-        names = [a for a in graph.models if "+" not in a]
-        raise draft.file.error(
-            (*place, patterns.index(pattern)), f"the pattern {pattern!r} matches no model", f"Models are: {', '.join(names[:12])}."
-        )
-    return chosen
 
 
 def _evaluation(draft: Draft, index: int) -> None:
@@ -48,7 +35,7 @@ def _evaluation(draft: Draft, index: int) -> None:
     for position, name in enumerate(entry.benchmarks):
         file.known((*place, "benchmarks", position), name, draft.benchmarks, "benchmark")
     benchmarks = tuple(draft.benchmarks[name] for name in entry.benchmarks)
-    models = _with_company(graph, _chosen(draft, (*place, "models"), entry.models))
+    models = _with_company(graph, choose.models(draft, (*place, "models"), entry.models))
     spec = EvaluateStep(greedy=entry.greedy)
     first: dict[str, Step] = {}
     for address in models:
@@ -63,12 +50,17 @@ def _evaluation(draft: Draft, index: int) -> None:
 
 
 def _with_company(graph: Graph, chosen: list[str]) -> list[str]:
-    """The chosen models and whatever their merges are compared with: parents and controls. Models come before merges."""
+    """The chosen models and whatever they are compared with: a merge's parents and controls, a stage's token-matched control arm.
+
+    Models come before merges.
+    """
     wanted = dict.fromkeys(chosen)
     for address in chosen:
         if address in graph.controls:
             parents = {graph_address for graph_address, node in graph.models.items() if node in tuple(_step(graph, address).all_parents())}
             wanted.update(dict.fromkeys([*parents, *(control for _, control in graph.controls[address])]))
+        if address in graph.matched:
+            wanted[graph.matched[address]] = None
     unique = {graph.models[address].key: address for address in reversed(list(graph.models)) if address in wanted}
     return [address for address in graph.models if unique.get(graph.models[address].key) == address]
 
@@ -89,14 +81,20 @@ def _twin(graph: Graph, address: str, first: dict[str, Step]) -> dict[str, tuple
 
 
 def _families(graph: Graph, models: list[str]) -> list[set[str]]:
-    """Which models are compared with each other, by key: a merge with its parents and controls, a trained model with its start."""
+    """Which models are compared with each other, by key: a merge with its parents and controls, a trained model with its start.
+
+    A stage's family also holds its token-matched control arm, that of a kept epoch the model that training started from.
+    """
     families = []
     for address in models:
         node = graph.models[address]
-        if isinstance(node, Step) and node.kind in ("merge", "train"):
-            roles = ("models", "base") if node.kind == "merge" else ("model",)
-            parents = {parent.key for role in roles for parent in node.parents.get(role, ())}
-            families.append({node.key, *parents, *(graph.models[control].key for _, control in graph.controls.get(address, ()))})
+        maker = node.step if isinstance(node, Kept) else node
+        if isinstance(maker, Step) and maker.kind in ("merge", "train"):
+            roles = ("models", "base") if maker.kind == "merge" else ("model",)
+            parents = {parent.key for role in roles for parent in maker.parents.get(role, ())}
+            controls = [control for _, control in graph.controls.get(address, ())]
+            controls += [graph.matched[address]] if address in graph.matched else []
+            families.append({node.key, *parents, *(graph.models[control].key for control in controls)})
     return families
 
 
@@ -141,5 +139,5 @@ def _conversation(draft: Draft, name: str) -> None:
     except EutecticError as error:
         raise file.locate(error, (*place, "script")) if error.file is None else error from error
     spec = ConverseStep(script=text, samples=conversation.samples, seed=file.spec.seed)
-    for address in _chosen(draft, (*place, "models"), conversation.models):
+    for address in choose.models(draft, (*place, "models"), conversation.models):
         graph.add(Step("converse", f"{name}@{address}", spec, {"model": (graph.models[address],)}))

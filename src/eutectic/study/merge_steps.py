@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from eutectic.errors import EutecticError
 from eutectic.specs.steps import MergeStep
 from eutectic.specs.study import MergeSpec
-from eutectic.study import addresses
+from eutectic.study import addresses, choose
 from eutectic.study.file import StudyFile
 from eutectic.study.graph import Draft
 from eutectic.study.nodes import Node, Step
@@ -20,7 +20,7 @@ def enter(draft: Draft) -> None:
     controls: list[Step] = []
     for name in _order(draft.file):
         spec = draft.file.spec.merges[name]
-        base = _named(draft, ("merges", name, "base"), spec.base) if spec.base is not None else None
+        base = choose.model(draft, ("merges", name, "base"), spec.base) if spec.base is not None else None
         for target, models in _selected(draft, name, spec, base):
             parents: dict[str, tuple[Node, ...]] = {"models": models, **({"base": (base,)} if base is not None else {})}
             for swept in _sweep(spec):
@@ -56,26 +56,28 @@ def _names(merge: str, pattern: str) -> bool:
     return pattern == merge or pattern.startswith((f"{merge}:", f"{merge},"))
 
 
-def _named(draft: Draft, place: Place, address: str) -> Node:
-    draft.file.known(place, address, draft.graph.models, "model")
-    return draft.graph.models[address]
-
-
 def _selected(draft: Draft, name: str, spec: MergeSpec, base: Node | None) -> Iterator[tuple[str | None, tuple[Node, ...]]]:
     """The models of each single merge: one at a time for `each` (with the address it is of), all at once for `models`."""
-    file, place = draft.file, ("merges", name)
+    graph, place = draft.graph, ("merges", name)
+    # A pattern never pairs a model with itself.
+    others = [address for address, node in graph.models.items() if base is None or node.key != base.key]
     if spec.models:
-        yield None, tuple(_named(draft, (*place, "models", i), address) for i, address in enumerate(spec.models))
+        yield None, tuple(node for i, pattern in enumerate(spec.models) for node in _listed(draft, (*place, "models", i), pattern, others))
         return
     if base is None:
-        raise file.error(place, "`each` merges a model with a base, and no `base` is given", "Add `base: MODEL`, the model at t = 0.")
-    candidates = {a: n for a, n in draft.graph.models.items() if n.key != base.key}  # a pattern never pairs a model with itself
-    chosen, empty = addresses.select(spec.each, candidates, draft.graph.controls)
-    for pattern in empty:
-        where = (*place, "each", spec.each.index(pattern))
-        raise file.error(where, f"the pattern {pattern!r} matches no model", f"Models are: {', '.join(list(candidates)[:12]) or 'none'}.")
-    for address in chosen:
-        yield address, (candidates[address],)
+        raise draft.file.error(place, "`each` merges a model with a base, and no `base` is given", "Add `base: MODEL`, the model at t = 0.")
+    for address in choose.models(draft, (*place, "each"), spec.each, others):
+        yield address, (graph.models[address],)
+
+
+def _listed(draft: Draft, place: Place, pattern: str, others: list[str]) -> list[Node]:
+    """The models of one entry of `models`, which keeps its place in the list: an address, or all that a pattern matches."""
+    if "*" not in pattern:
+        return [choose.model(draft, place, pattern)]
+    found, _ = addresses.select([pattern], others, draft.graph.controls)
+    if not found:
+        raise choose.unknown(draft, place, pattern, f"the pattern {pattern!r} matches no model")
+    return [draft.graph.models[address] for address in found]
 
 
 def _sweep(spec: MergeSpec) -> Iterator[dict[str, float]]:

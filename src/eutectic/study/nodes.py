@@ -1,4 +1,4 @@
-"""Nodes of the graph: sources that enter by content, and steps that are made."""
+"""Nodes of the graph: sources that enter by content, steps that are made, and kept epochs, which are views into a step's folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from eutectic import fingerprint
+from eutectic.artifacts import EPOCHS, Artifact
 from eutectic.specs.base import Spec
 from eutectic.study.work import WORK
 
@@ -50,13 +51,39 @@ class Step:
             yield from nodes
 
     def needs(self) -> Iterator[Step]:
-        """The written steps this one cannot begin without, seen through unwritten merges."""
+        """The written steps this one cannot begin without, seen through unwritten merges and kept epochs."""
         for node in self.all_parents():
-            if isinstance(node, Step):
-                if node.written:
-                    yield node
+            maker = node.step if isinstance(node, Kept) else node
+            if isinstance(maker, Step):
+                if maker.written:
+                    yield maker
                 else:
-                    yield from node.needs()
+                    yield from maker.needs()
 
 
-Node = Source | Step
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A checkpoint that a training step kept after an epoch before its last: a view into the step's folder, with a key of its own."""
+
+    step: Step
+    epoch: int
+    address: str
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of the checkpoint: the step and the epoch."""
+        return fingerprint.key("epoch", 1, {"epoch": self.epoch}, {"step": [self.step.key]})
+
+    def inside(self, folder: Path) -> Path:
+        """Where the checkpoint stands in the step's folder."""
+        return folder / EPOCHS / str(self.epoch)
+
+
+Node = Source | Step | Kept
+
+
+def unmade(node: Source | Step) -> Artifact:
+    """A node as a `check` door sees it before anything is made: a source's folder, or what a step is asked to be."""
+    if isinstance(node, Source):
+        return Artifact(node.kind, node.address, node.key, node.path)
+    return Artifact(node.artifact, node.address, node.key, None, node.spec)

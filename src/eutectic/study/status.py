@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from eutectic.artifacts import Artifact, Record
 from eutectic.errors import EutecticError
 from eutectic.store import Store
 from eutectic.study.graph import Graph
-from eutectic.study.nodes import Node, Source, Step
+from eutectic.study.nodes import Kept, Node, Source, Step
 from eutectic.study.work import WORK
 
 State = Literal["done", "stale", "todo", "unwritten"]
@@ -33,6 +33,10 @@ def artifact(node: Node, store: Store) -> Artifact:
     """A node as workshops see it. The folder is None while a step is unwritten or not yet made."""
     if isinstance(node, Source):
         return Artifact(node.kind, node.address, node.key, node.path)
+    if isinstance(node, Kept):
+        whole = artifact(node.step, store)
+        inside = node.inside(whole.folder) if whole.folder is not None else None
+        return replace(whole, address=node.address, key=node.key, folder=inside)
     folder = store.find(node.artifact, node.key) if node.written else None
     parents = {role: tuple(artifact(parent, store) for parent in nodes) for role, nodes in node.parents.items()}
     return Artifact(node.artifact, node.address, node.key, folder, node.spec, parents)

@@ -10,7 +10,7 @@ from pathlib import Path
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.store import Store
-from eutectic.study import build, file, graph, launch, status
+from eutectic.study import addresses, build, file, graph, launch, status
 from eutectic.study.nodes import Step
 
 
@@ -68,7 +68,7 @@ class Study:
 
     def why(self, address: str) -> list[str]:
         """Why each step at an address has the key it has: what differs from what was published before."""
-        steps = [s for s in self.graph.written() if address in (s.address, s.address.partition("@")[2], s.key[: len(address)])]
+        steps = [s for s in self.graph.written() if address in (s.address, addresses.of_model(s.address), s.key[: len(address)])]
         if not steps:
             raise InputError(f"no step has the address {address!r}", remedy="`eutectic plan` lists the addresses.")
         return [line for step in steps for line in status.why(step, self.store)]

@@ -36,7 +36,9 @@ from eutectic.train.team import Team
 
 @dataclass
 class Run:
-    """A stage in progress. `probe` gives perplexities by corpus where they are due, `epoch_done` is called with a finished epoch."""
+    """A stage in progress. `probe` gives perplexities by corpus where they are due, `epoch_done` is called with an epoch that is
+    finished and not the last.
+    """
 
     model: PreTrainedModel
     sequences: Several[Sequence]
@@ -80,7 +82,7 @@ def train(run: Run) -> Optimizer:
             run.context.progress.advance(run.size(number), f"loss {row['loss']:.3f}")
             last = number + 1 == updates
             _probe(run, metrics, number + 1, force=last)
-            if run.plan.last_of_epoch(number) and run.epoch_done is not None:
+            if run.plan.last_of_epoch(number) and not last and run.epoch_done is not None:
                 run.epoch_done(run.plan.epochs[number], optimizer)
             if last or _agreed(run, time.monotonic() - saved >= run.save_seconds):
                 run.saves.save(number + 1, seconds, optimizer.tensors())

@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from eutectic.artifacts import LEDGER, Parents, optional, read_json
 from eutectic.fingerprint import canonical_json, stream_seed
 from eutectic.models.packing import Sequence
 from eutectic.specs.steps import ReferenceStep
+
+Spent = TypeVar("Spent", bound=ReferenceStep)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,15 @@ def compile_plan(sequences: Several[Sequence], spec: ReferenceStep, *, pairs: bo
     if spec.updates is not None:
         updates, epochs = updates[: spec.updates], epochs[: spec.updates]
     return Plan(tuple(updates), tuple(epochs), _digest(sequences, updates))
+
+
+def budgeted(spec: Spent, parents: Parents) -> Spent:
+    """The spec with the budget of a token-matched arm: the tokens that the finished stage it controls has read, from its ledger."""
+    matched = optional(parents, "matched")
+    if matched is None:
+        return spec
+    tokens = read_json(matched.path / LEDGER)["tokens"]
+    return spec.model_copy(update={"epochs": None, "updates": None, "tokens": float(tokens)})
 
 
 def _order(sequences: Several[Sequence], spec: ReferenceStep, epoch: int, share: float) -> list[int]:

@@ -11,14 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic import artifacts
-from eutectic.artifacts import HELD_OUT, LEDGER, TRAIN, Parents
+from eutectic.artifacts import EPOCHS, HELD_OUT, LEDGER, TRAIN, Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
 from eutectic.models import adapters, device, loading, logprobs, sharded
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.steps import TrainStep
-from eutectic.train import divergence, held_out, ledger, loop, objectives, plan, probes
+from eutectic.train import divergence, held_out, ledger, loop, objectives, plan, probes, reference
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Optimizer
@@ -36,7 +36,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     start, dataset = artifacts.one(parents, "model").path, artifacts.one(parents, "dataset").path
     tokenizer = loading.tokenizer(start)
     examples, unseen = _examples(dataset, objective, tokenizer, spec)
-    compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
+    compiled = plan.compile_plan(examples.sequences, plan.budgeted(spec, parents), pairs=objective.pairs)
     saves = Saves(out, compiled.digest, team)
     model = load(start, spec, where)
     _fits(tokenizer, model, start)
@@ -47,10 +47,8 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
         adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
     model = divide(model, spec, where, team)
     before = saves.once("before") or saves.once("before", _before(model, unseen, objective, saves))
-    reference = objectives.no_reference()
-    if objective.reference:
-        reference = _reference(model, examples, compiled)
-    run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds, reference, team)
+    wanted = reference.load(artifacts.one(parents, "reference"), compiled) if objective.reference else objectives.no_reference()
+    run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds, wanted, team)
     run.probe = probes.perplexities(model, parents, tokenizer)
     if spec.keep == "epochs":
         run.epoch_done = partial(_keep, model, start, out, spec, team)
@@ -162,17 +160,5 @@ def _publish(state: dict[str, Tensor], start: Path, out: Path, spec: TrainStep, 
 
 
 def _keep(model: PreTrainedModel, start: Path, out: Path, spec: TrainStep, team: Team, epoch: int, optimizer: Optimizer) -> None:
-    """Write the checkpoint of a finished epoch."""
-    _publish(_state(model, optimizer, spec, team), start, out / "epochs" / str(epoch), spec, team)
-
-
-def _reference(model: PreTrainedModel, examples: Examples, compiled: plan.Plan) -> Tensor:
-    from eutectic.models.packing import tile, tiled_attention
-
-    found = torch.full((len(examples.sequences), 2), float("nan"))
-    with torch.no_grad(), tiled_attention(model):
-        for update in compiled.updates:
-            for tiles in tile([examples.sequences[i] for i in update], logprobs.TILE_TOKENS):
-                sums, _ = sharded.within(model, lambda whole, tiles=tiles: logprobs.group_logprobs(whole, tiles, 2))  # type: ignore[misc]
-                found[[update[m] for m in tiles.members]] = sums[:, 1:].cpu()
-    return found
+    """Write the checkpoint of a finished epoch; the last one's is the folder itself."""
+    _publish(_state(model, optimizer, spec, team), start, out / EPOCHS / str(epoch), spec, team)

@@ -9,6 +9,7 @@ from eutectic import artifacts
 from eutectic.artifacts import Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
+from eutectic.models import chat_template
 from eutectic.specs.steps import DatasetStep, TrainStep
 from eutectic.train import objectives, stage
 
@@ -21,6 +22,12 @@ def check(spec: TrainStep, parents: Parents) -> None:
     kind = dataset.spec.kind if dataset is not None and isinstance(dataset.spec, DatasetStep) else objective.rows
     if kind in {"text", "instruction", "preference"} and kind != objective.rows:
         raise InputError(f"the objective {objective.name} reads a dataset of kind {objective.rows}, not {kind}", place="dataset")
+    model = artifacts.optional(parents, "model")
+    if objective.rows != "text" and model is not None and model.folder is not None and not chat_template.present(model.folder):
+        raise InputError(
+            f"{model.address} has no chat template, and the objective {objective.name} reads conversations",
+            remedy="Give the model that of another model of the study: `chat_template: NAME`.",
+        )
 
 
 def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, save_seconds: float = stage.SAVE_SECONDS) -> dict[str, Any]:
