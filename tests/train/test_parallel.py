@@ -50,7 +50,7 @@ def test_two_processes_compute_in_bf16_and_train_adapters(tiny, datasets, tmp_pa
 
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
 def test_a_save_goes_on_with_another_number_of_processes(first, second, tiny, datasets, tmp_path):
-    spec = step("cpt", precision="float32", publish_dtype="float32", epochs=3)
+    spec = step("cpt", precision="float32", publish_dtype="float32", epochs=3, schedule="constant", warmup=0.0)
     data = parents(tiny, datasets["text"])
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -63,7 +63,7 @@ def test_a_save_goes_on_with_another_number_of_processes(first, second, tiny, da
     tune.build(spec, data, broken, second)
     assert [m["update"] for m in metrics(broken)] == [m["update"] for m in metrics(whole)]
     for here, there in zip(metrics(whole)[4:], metrics(broken)[4:], strict=True):
-        assert there["loss"] == pytest.approx(here["loss"], rel=1e-3)
+        assert there["loss"] == pytest.approx(here["loss"], rel=1e-5)
 
 
 def test_an_error_of_a_process_is_told_in_its_own_words(tiny, tmp_path):

@@ -68,8 +68,9 @@ def _told(out: Path, error: ChildFailedError) -> EutecticError:
         kind = InputError if found.pop("kind") == "InputError" else WorkError
         return kind(**found)
     rank, failure = error.get_first_failure()
+    cause = failure.signal_name() if failure.exitcode < 0 else str(failure.message).splitlines()[0]
     return WorkError(
-        f"process {rank} of the training died ({failure.signal_name() or f'exit code {failure.exitcode}'})",
+        f"process {rank} of the training died ({cause})",
         remedy="If memory ran out use more devices or a smaller `sequence`; run again to go on from the last save.",
     )
 
