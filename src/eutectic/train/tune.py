@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
         run.epoch_done = partial(_keep, model, start, out)
     reference = loop.reference_logprobs(run) if objective.reference else objectives.no_reference()
     masters = loop.train(run, reference)
-    state = _state(model, masters)
-    loading.publish(state, start, out)
+    state = _publish(model, start, out, masters)
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = loading.load(out, model.dtype, where)
     after = held_out.measure(model, unseen, objective)
@@ -133,19 +132,23 @@ def _probe_texts(file: Path, tokenizer: PreTrainedTokenizerBase) -> list[Sequenc
     return texts
 
 
-def _state(model: PreTrainedModel, masters: Masters) -> dict[str, Tensor]:
-    """All weights by the names they have on disk, float32 where they were learned."""
-    if any("lora_" in name for name in masters.masters):
-        return adapters.fold(model, masters.masters)
-    return masters.masters
+def _publish(model: PreTrainedModel, start: Path, out: Path, masters: Masters) -> Mapping[str, Tensor]:
+    """Write the model, and beside it the adapters it has; returns all weights by the names they have on disk, as learned."""
+    if not adapters.attached(masters.masters):
+        loading.publish(masters.masters, start, out)
+        return masters.masters
+    folded = adapters.Folded(model, masters.masters, start)
+    loading.publish(folded, start, out)
+    adapters.save(out / adapters.FOLDER, model, folded)
+    return folded
 
 
 def _keep(model: PreTrainedModel, start: Path, out: Path, epoch: int, masters: Masters) -> None:
     """Write the checkpoint of a finished epoch."""
-    loading.publish(_state(model, masters), start, out / "epochs" / str(epoch))
+    _publish(model, start, out / "epochs" / str(epoch), masters)
 
 
-def _ledger(run: loop.Run, examples: Examples, state: dict[str, Tensor], start: Path) -> dict[str, Any]:
+def _ledger(run: loop.Run, examples: Examples, state: Mapping[str, Tensor], start: Path) -> dict[str, Any]:
     """What was read, learned and spent, from the metrics of the whole run."""
     lines = [json.loads(line) for line in (run.saves.out / METRICS).read_text(encoding="utf-8").splitlines()]
     rows = [line for line in lines if "probe" not in line]
@@ -167,7 +170,7 @@ def _ledger(run: loop.Run, examples: Examples, state: dict[str, Tensor], start: 
     }
 
 
-def _unchanged(state: dict[str, Tensor], start: Path) -> float:
+def _unchanged(state: Mapping[str, Tensor], start: Path) -> float:
     """Share of all weights that are the same bf16 number before and after."""
     checkpoint = open_checkpoint(start)
     same = total = 0
