@@ -15,18 +15,23 @@ def command(
     store: StorePath = None,
     threads: Threads = None,
     device: Device = "auto",
+    track: Annotated[list[str] | None, typer.Option("--track", help="tensorboard or wandb: training curves there too (repeatable)")] = None,
     json: Json = False,
 ) -> None:
     """Make everything the study names that is not made yet.
 
     Finished steps are kept in the store; after an interruption, even kill -9, run goes on where it was.
     """
-    from eutectic.cli.view import duration, view
+    from dataclasses import replace
 
+    from eutectic.cli.view import duration, view
+    from eutectic.train import trackers
+
+    trackers.check(track or ())
     opened = open_study(study, store)
     _ = opened.graph  # a mistake in the file is told before anything heavy is imported
     with view() as shown:
-        outcome = opened.run(context(threads, device, shown), shown, only or ())
+        outcome = opened.run(replace(context(threads, device, shown), track=tuple(track or ())), shown, only or ())
     seconds = sum(record.seconds for record in outcome.made)
     result = {"made": [record.model_dump(mode="json") for record in outcome.made], "found": outcome.found, "store": str(opened.store.root)}
     give(result, json, [f"{len(outcome.made)} steps made in {duration(seconds)}, {outcome.found} found done in {opened.store.root}."])

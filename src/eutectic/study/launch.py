@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from eutectic.artifacts import Record
 from eutectic.context import Context
 from eutectic.errors import EutecticError, InputError, WorkError
-from eutectic.store import Store, full_disk_is_an_error
+from eutectic.store import Store, full_disk_is_an_error, slug
 from eutectic.study import footprint, status
 from eutectic.study.addresses import select
 from eutectic.study.graph import Graph
@@ -106,6 +106,7 @@ def _make(item: status.Standing, store: Store, context: Context, watcher: Watche
 def _build(step: Step, store: Store, context: Context) -> Record:
     """Open the workshop's door on a partial folder and publish what it wrote."""
     partial = store.partial(step.key)
+    context = replace(context, track_folder=context.track_folder / f"{slug(step.address)}-{step.key[:16]}")
     with full_disk_is_an_error(store.root):
         partial.mkdir(parents=True, exist_ok=True)
         consumed = status.consumed(step, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Study:
 
     def run(self, context: Context | None = None, watcher: launch.Watcher | None = None, only: Iterable[str] = ()) -> launch.Outcome:
         """Bring every step (or those matching `only`, with what they need) to done."""
-        return launch.run(self.graph, self.store, context or Context(), watcher or launch.Unwatched(), only)
+        beside = replace(context or Context(), track_folder=self.file.folder / ".eutectic" / "track")
+        return launch.run(self.graph, self.store, beside, watcher or launch.Unwatched(), only)
 
     def status(self) -> dict[str, int]:
         """How many written steps are done, stale and to do."""

@@ -24,6 +24,7 @@ from eutectic.fingerprint import stream_seed
 from eutectic.models.logprobs import TILE_TOKENS, group_logprobs
 from eutectic.models.packing import Sequence, Tiles, tile, tiled_attention
 from eutectic.specs.steps import TrainStep
+from eutectic.train import trackers
 from eutectic.train.objectives import Objective, Update
 from eutectic.train.optimizer import Masters
 from eutectic.train.plan import Plan, loss_tokens
@@ -46,6 +47,7 @@ class Run:
     probe: Callable[[int, int], dict[str, Any]] | None = None
     epoch_done: Callable[[int, Masters], None] | None = None
     numbers: dict[str, float] = field(init=False)
+    tell: trackers.Tell = field(init=False)
     tokens: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,13 +85,15 @@ def train(run: Run, reference: Tensor) -> Masters:
     run.context.progress.advance(run.tokens)
     saved = time.monotonic()
     run.model.train()
-    with (run.saves.out / METRICS).open("a", encoding="utf-8") as metrics:
-        _probe(run, metrics, done, force=done == 0)
+    file = run.saves.out / METRICS
+    with file.open("a", encoding="utf-8") as metrics, trackers.following(run.context, file, done, run.spec.identity()) as run.tell:
+        if done == 0:
+            _probe(run, metrics, done, force=True)
         for number in range(done, len(run.plan.updates)):
             begun = time.monotonic()
             row = _update(run, masters, number, reference)
             seconds += time.monotonic() - begun
-            _write(metrics, {**row, "seconds": round(seconds, 3)})
+            _write(run, metrics, {**row, "seconds": round(seconds, 3)})
             run.context.progress.advance(_size(run, run.plan.updates[number]), f"loss {row['loss']:.3f}")
             last = number + 1 == len(run.plan.updates)
             _probe(run, metrics, number + 1, force=last)
@@ -160,9 +164,10 @@ def _no_number(what: str, number: int, examples: Several[Sequence]) -> WorkError
     )
 
 
-def _write(metrics: Any, row: dict[str, Any]) -> None:
+def _write(run: Run, metrics: Any, row: dict[str, Any]) -> None:
     metrics.write(json.dumps(row) + "\n")
     metrics.flush()
+    run.tell(row)
 
 
 def _probe(run: Run, metrics: Any, done: int, *, force: bool) -> None:
@@ -174,5 +179,5 @@ def _probe(run: Run, metrics: Any, done: int, *, force: bool) -> None:
     if force or run.tokens // every > before // every:
         run.model.train(False)
         for address, value in run.probe(done, run.tokens).items():
-            _write(metrics, {"update": done, "tokens": run.tokens, "probe": address, "perplexity": value})
+            _write(run, metrics, {"update": done, "tokens": run.tokens, "probe": address, "perplexity": value})
         run.model.train()

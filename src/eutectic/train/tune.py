@@ -22,7 +22,7 @@ from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import Document
 from eutectic.specs.steps import DatasetStep, TrainStep
-from eutectic.train import held_out, loop, objectives, plan
+from eutectic.train import held_out, loop, objectives, plan, trackers
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Masters
@@ -45,6 +45,7 @@ def check(spec: TrainStep, parents: Parents) -> None:
 def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, save_seconds: float = SAVE_SECONDS) -> dict[str, Any]:
     """Train one stage and write model, metrics.jsonl and ledger.json into `out`; goes on from a save there. Returns the ledger."""
     check(spec, parents)
+    trackers.check(context.track)
     where = device.prepare(context)
     objective = objectives.find(spec.objective)
     start, dataset = artifacts.one(parents, "model").path, artifacts.one(parents, "dataset").path
