@@ -82,6 +82,7 @@ def test_tensorboard_shows_the_lines_of_metrics_also_after_a_kill(tiny, datasets
     tune.build(step("cpt", **TINY_RUN), probed(tiny, datasets["text"], corpus), out, context)
     shown = scalars(folder)
     assert shown == lines(out)
+    assert all(len({step for step, _ in points}) == len(points) for points in shown.values())
     assert {"loss", "learning_rate", "grad_norm", "tokens", "perplexity/papers"} <= shown.keys()
     assert not list(out.glob("*tfevents*"))
 

@@ -19,6 +19,7 @@ from eutectic.store import Store, full_disk_is_an_error, slug
 from eutectic.study import footprint, status
 from eutectic.study.addresses import select
 from eutectic.study.graph import Graph
+from eutectic.study.guards import Guard
 from eutectic.study.nodes import Step
 from eutectic.study.work import WORK
 
@@ -59,7 +60,7 @@ def wanted(graph: Graph, only: Iterable[str]) -> list[Step]:
     def take(step: Step) -> None:
         if step.key not in keys:
             keys.add(step.key)
-            for parent in step.needs():
+            for parent in graph.before(step):
                 take(parent)
 
     for step in steps:
@@ -75,8 +76,10 @@ def run(graph: Graph, store: Store, context: Context, watcher: Watcher, only: It
     keys = {step.key for step in steps}
     here = [s for s in status.standings(graph, store) if s.step.key in keys]
     todo = [s for s in here if s.state != "done"]
+    guard = Guard(graph, store, steps)
     outcome = Outcome(found=len(here) - len(todo))
     for position, item in enumerate(todo, 1):
+        guard.check()
         watcher.begin(item.step, position, len(todo))
         record = _make(item, store, context, watcher)
         if record is None:
