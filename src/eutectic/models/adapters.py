@@ -24,6 +24,7 @@ from eutectic.specs.study import LoraSpec
 
 NAME, MARK = "default", "lora_"  # PEFT's name of one adapter; what every name of an adapter's parameter holds
 FOLDER, WEIGHTS = "adapter", "adapter_model.safetensors"
+ATTACHED_IN = "eutectic_attached_in"  # of a live model: its type when the adapters began; dividing it among processes changes its own
 
 
 def attach(model: PreTrainedModel, lora: LoraSpec, seed: int) -> None:
@@ -43,6 +44,7 @@ def attach(model: PreTrainedModel, lora: LoraSpec, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model, adapter_name=NAME)
+    model.__dict__[ATTACHED_IN] = model.dtype
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(MARK in name)
         if MARK in name:
@@ -77,7 +79,7 @@ class Folded(Mapping[str, Tensor]):
         self.layers = {f"{name}.weight": layer for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
         if absent := [name for name in self.layers if name not in self.base.places]:
             raise InputError(f"its tensors do not fit the trained model ({', '.join(absent[:3])})", file=start)
-        self.masters = _exact(masters, self.base, model.dtype)
+        self.masters = _exact(masters, self.base, model.__dict__[ATTACHED_IN])
 
     def __getitem__(self, name: str) -> Tensor:
         """One tensor: in float32 where there is an adapter, else as it is stored."""
@@ -114,8 +116,8 @@ def save(folder: Path, model: PreTrainedModel, folded: Folded) -> None:
 def _exact(masters: Mapping[str, Tensor], base: Checkpoint, dtype: torch.dtype) -> dict[str, Tensor]:
     """The masters, with DoRA's magnitudes counted from the exact norms.
 
-    PEFT lets a magnitude begin at the norm rounded to the model's type. Folded in float32 that rounding would scale whole rows by up to
-    half a bf16 step before anything was learned, so the exact norm takes the place of the rounded start.
+    PEFT lets a magnitude begin at the norm rounded to `dtype`, the model's type. Folded in float32 that rounding would scale whole rows by
+    up to half a bf16 step before anything was learned, so the exact norm takes the place of the rounded start.
     """
     exact = dict(masters)
     for name in base.names:
