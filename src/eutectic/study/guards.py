@@ -41,7 +41,7 @@ class Guard:
 
     def __init__(self, graph: Graph, store: Store, steps: Iterable[Step]) -> None:
         """`steps` are those to watch; only training steps among them are guarded."""
-        self.store = store
+        self.graph, self.store = graph, store
         pairs = [(node, guard) for step in steps for node in step.parents.get("dataset", ()) for guard in graph.guards.get(step.key, ())]
         self._waiting = {(dataset.key, guard.key): (dataset, guard) for dataset, guard in pairs}
 
