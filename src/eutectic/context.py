@@ -6,6 +6,7 @@ Nothing here bears identity: the same step on another machine keeps its key.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -39,6 +40,8 @@ class Context:
     devices: tuple[str, ...] = ("cpu",)
     threads: int = 2
     progress: Progress = field(default_factory=Silent)
+    track: tuple[str, ...] = ()  # trackers beside metrics.jsonl
+    track_folder: Path = Path(".eutectic/track")  # where they write; the runner gives every step its own
 
     @property
     def device(self) -> str:

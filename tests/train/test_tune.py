@@ -13,6 +13,7 @@ from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
 from eutectic.models import loading
 from eutectic.models.checkpoint import open_checkpoint
+from eutectic.models.safetensors_file import read_header
 from eutectic.train import tune
 
 ONE = Context(threads=1)
@@ -75,10 +76,29 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tiny, dataset
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
-def test_adapters_are_folded_into_a_plain_folder(tiny, datasets, tmp_path):
-    ledger = tune.build(step("sft", lora={"rank": 4}, epochs=4), parents(tiny, datasets["instruction"]), tmp_path, ONE)
-    assert open_checkpoint(tmp_path).names == open_checkpoint(tiny).names
+@pytest.mark.parametrize("form", [{}, {"dora": True, "rslora": True, "targets": ["q_proj", "down_proj"]}])
+def test_adapters_are_folded_into_a_plain_folder_and_kept_beside_it(form, tiny, datasets, tmp_path):
+    spec = step("sft", lora={"rank": 4, **form}, epochs=4, keep="epochs")
+    ledger = tune.build(spec, parents(tiny, datasets["instruction"]), tmp_path / "first", ONE)
+    assert open_checkpoint(tmp_path / "first").names == open_checkpoint(tiny).names
     assert ledger["held_out"]["after"]["answer_loss"] < ledger["held_out"]["before"]["answer_loss"]
+    kept = [
+        dict(read_header(folder / "adapter" / "adapter_model.safetensors")) for folder in (tmp_path / "first", *epochs(tmp_path / "first"))
+    ]
+    assert len(kept) == 4  # the last epoch is the folder itself
+    assert all(names.keys() == kept[0].keys() for names in kept)
+    assert len(kept[0]) == (2 * 2 * 3 if form else 2 * 7 * 2)
+    tune.build(step("dpo", epochs=1), parents(tmp_path / "first", datasets["preference"]), tmp_path / "second", ONE)
+    assert not (tmp_path / "second" / "adapter").exists()
+
+
+def epochs(out: Path) -> list[Path]:
+    return sorted((out / "epochs").iterdir())
+
+
+def test_targets_that_the_model_has_not_are_an_error(tiny, datasets, tmp_path):
+    with pytest.raises(InputError, match=r"ends in 'query'.*The model has: q_proj, k_proj"):
+        tune.build(step("sft", lora={"targets": ["query"]}), parents(tiny, datasets["instruction"]), tmp_path, ONE)
 
 
 def test_epochs_are_kept(tiny, datasets, tmp_path):

@@ -10,6 +10,7 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
 
     Reads the file, the models' folders, the data files and the parameters of every step, and tries whether the store can be written.
     """
+    from eutectic.study.guards import Guard
     from eutectic.study.status import artifact
     from eutectic.study.work import WORK
 
@@ -17,6 +18,7 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
     steps = list(opened.graph.written())
     for step in steps:
         WORK[step.kind].check(step.spec, artifact(step, opened.store).parents)
+    Guard(opened.graph, opened.store, steps).check()
     opened.store.prepare()
     kinds = {kind: sum(s.kind == kind for s in steps) for kind in dict.fromkeys(s.kind for s in steps)}
     result = {"study": opened.name, "steps": kinds, "models": list(opened.graph.models), "equal": opened.graph.aliases}

@@ -17,19 +17,25 @@ def command(
     device: Device = "auto",
     devices: Annotated[str | None, typer.Option("--devices", help="several: 0-7, or 0,2,3; independent steps run side by side")] = None,
     shard: Annotated[int | None, typer.Option("--shard", min=1, help="devices a training stage is spread over; all where left out")] = None,
+    track: Annotated[list[str] | None, typer.Option("--track", help="tensorboard or wandb: training curves there too (repeatable)")] = None,
     json: Json = False,
 ) -> None:
     """Make everything the study names that is not made yet.
 
     Finished steps are kept in the store; after an interruption, even kill -9, run goes on where it was.
     """
+    from dataclasses import replace
+
     from eutectic.cli.view import duration, view
     from eutectic.context import Silent
+    from eutectic.train import trackers
 
+    trackers.check(track or ())
     opened = open_study(study, store)
     _ = opened.graph  # a mistake in the file is told before anything heavy is imported
     with view() as shown:
-        outcome = opened.run(context(threads, device, Silent(), devices), shown, only or (), shard)
+        machine = replace(context(threads, device, Silent(), devices), track=tuple(track or ()))
+        outcome = opened.run(machine, shown, only or (), shard)
     seconds = sum(record.seconds for record in outcome.made)
     result = {"made": [record.model_dump(mode="json") for record in outcome.made], "found": outcome.found, "store": str(opened.store.root)}
     give(result, json, [f"{len(outcome.made)} steps made in {duration(seconds)}, {outcome.found} found done in {opened.store.root}."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eutectic.fingerprint import DigestCache
-from eutectic.study import data_steps, measure_steps, merge_steps, model_steps, train_steps
+from eutectic.study import data_steps, guards, measure_steps, merge_steps, model_steps, train_steps
 from eutectic.study.file import StudyFile
 from eutectic.study.graph import Draft, Graph
 
@@ -13,5 +13,6 @@ def build(file: StudyFile, digests: DigestCache) -> Graph:
     draft = Draft(file, digests)
     for part in (model_steps, data_steps, train_steps, merge_steps, measure_steps):
         part.enter(draft)
+    draft.graph.guards = guards.find(draft.graph)
     digests.save()
     return draft.graph

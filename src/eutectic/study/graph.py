@@ -27,6 +27,7 @@ class Graph:
     matched: dict[str, str] = field(default_factory=dict)  # address of a stage -> address of its token-matched control arm
     plainest: dict[str, str] = field(default_factory=dict)  # address of the linear control a merge may turn out to equal -> merge
     aliases: dict[str, str] = field(default_factory=dict)  # address -> address of the step that stands for it
+    guards: dict[str, tuple[Step, ...]] = field(default_factory=dict)  # key of a training step -> benchmarks whose roles bind its data
 
     def add(self, step: Step) -> Step:
         """Enter a step; one that equals an earlier step in key is that step."""
@@ -38,6 +39,11 @@ class Graph:
         if known.address != step.address:
             self.aliases[step.address] = known.address
         return known
+
+    def before(self, step: Step) -> Iterator[Step]:
+        """The written steps that must be done before a step begins: what it is made from, and its guards."""
+        yield from step.needs()
+        yield from self.guards.get(step.key, ())
 
     def written(self) -> Iterator[Step]:
         """The steps that publish a folder, parents first."""

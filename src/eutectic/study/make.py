@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from eutectic.artifacts import Record
 from eutectic.context import Context
 from eutectic.errors import EutecticError, WorkError
-from eutectic.store import Store, full_disk_is_an_error
+from eutectic.store import Store, full_disk_is_an_error, slug
 from eutectic.study import footprint, status
 from eutectic.study.nodes import Step
 from eutectic.study.work import WORK
@@ -30,6 +31,7 @@ def make(step: Step, reason: str, store: Store, context: Context, notice: Callab
 def _build(step: Step, store: Store, context: Context) -> Record:
     """Open the workshop's door on a partial folder and publish what it wrote."""
     partial = store.partial(step.key)
+    context = replace(context, track_folder=context.track_folder / f"{slug(step.address)}-{step.key[:16]}")
     with full_disk_is_an_error(store.root):
         partial.mkdir(parents=True, exist_ok=True)
         consumed = status.consumed(step, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -59,7 +60,8 @@ class Study:
 
         With several devices in `context` independent steps run side by side, and training is spread over `shard` of them (default: all).
         """
-        return launch.run(self.graph, self.store, context or Context(), watcher or launch.Unwatched(), only, shard)
+        beside = replace(context or Context(), track_folder=self.file.folder / ".eutectic" / "track")
+        return launch.run(self.graph, self.store, beside, watcher or launch.Unwatched(), only, shard)
 
     def status(self) -> dict[str, int]:
         """How many written steps are done, stale and to do."""

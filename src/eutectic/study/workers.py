@@ -7,14 +7,16 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eutectic.artifacts import Record
-from eutectic.context import Context, Progress
+from eutectic.context import Context, Progress, Silent
 from eutectic.errors import InputError, WorkError
 from eutectic.processes import Relay, die_with, relayed
 from eutectic.store import Store
+from eutectic.study.graph import Graph
 from eutectic.study.make import make
 from eutectic.study.nodes import Step
 from eutectic.study.status import Standing
@@ -28,7 +30,7 @@ _QUEUE: list[Any] = []  # of this worker process: where progress goes
 
 
 def side_by_side(
-    todo: list[Standing], store: Store, context: Context, watcher: Watcher, shard: int | None
+    todo: list[Standing], graph: Graph, store: Store, context: Context, watcher: Watcher, shard: int | None
 ) -> Iterator[tuple[Step, Record | None]]:
     """Make steps as soon as what they need is made and devices are free, in the order of the graph: a step that must wait for devices
     is not overtaken. The first error is raised when the steps that are running have ended; no other is begun.
@@ -44,7 +46,7 @@ def side_by_side(
         running: dict[Future[Made], tuple[Step, list[str]]] = {}
         failed: BaseException | None = None
         while running or (waiting and failed is None):
-            while failed is None and (item := _next(waiting, running)) is not None:
+            while failed is None and (item := _next(graph, waiting, running)) is not None:
                 count = size if item.step.kind in SPREAD else 1
                 if count > len(free):
                     break
@@ -53,7 +55,8 @@ def side_by_side(
                 begun += 1
                 progress[item.step.key] = watcher.begin(item.step, begun, len(todo))
                 threads = max(1, context.threads * count // len(context.devices))
-                running[pool.submit(_work, item.step, item.reason, store.root, tuple(devices), threads)] = (item.step, devices)
+                machine = replace(context, devices=tuple(devices), threads=threads, progress=Silent())
+                running[pool.submit(_work, item.step, item.reason, store.root, machine)] = (item.step, devices)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 step, devices = running.pop(future)
                 free = sorted({*free, *devices}, key=context.devices.index) if len(set(context.devices)) > 1 else free + devices
@@ -69,10 +72,10 @@ def side_by_side(
             raise failed
 
 
-def _next(waiting: list[Standing], running: dict[Future[Made], tuple[Step, list[str]]]) -> Standing | None:
+def _next(graph: Graph, waiting: list[Standing], running: dict[Future[Made], tuple[Step, list[str]]]) -> Standing | None:
     """The first step whose needs are all made."""
     unmade = {item.step.key for item in waiting} | {step.key for step, _ in running.values()}
-    return next((item for item in waiting if not any(need.key in unmade for need in item.step.needs())), None)
+    return next((item for item in waiting if not any(need.key in unmade for need in graph.before(item.step))), None)
 
 
 def _dead(error: Exception, step: Step) -> Exception:
@@ -90,10 +93,10 @@ def _begin(queue: Any, starter: int) -> None:
     _QUEUE.append(queue)
 
 
-def _work(step: Step, reason: str, root: Path, devices: tuple[str, ...], threads: int) -> Made:
+def _work(step: Step, reason: str, root: Path, context: Context) -> Made:
     """One step, in a worker process."""
     told: list[str] = []
     store = Store(root)
-    record = make(step, reason, store, Context(devices, threads, Relay(_QUEUE[0], step.key)), told.append)
+    record = make(step, reason, store, replace(context, progress=Relay(_QUEUE[0], step.key)), told.append)
     store.digests.save()
     return record, told

@@ -26,6 +26,7 @@ from eutectic.models.logprobs import TILE_TOKENS
 from eutectic.models.packing import Sequence, Tiles, tile, tiled_attention
 from eutectic.models.sharded import within
 from eutectic.specs.steps import TrainStep
+from eutectic.train import trackers
 from eutectic.train.objectives import Objective, Update
 from eutectic.train.optimizer import Optimizer, make
 from eutectic.train.plan import Plan, loss_tokens
@@ -53,6 +54,7 @@ class Run:
     probe: Callable[[], dict[str, Any]] | None = None
     epoch_done: Callable[[int, Optimizer], None] | None = None
     settings: dict[str, float | str] = field(init=False)
+    tell: trackers.Tell = field(init=False)
     tokens: int = 0
 
     def __post_init__(self) -> None:
@@ -72,8 +74,10 @@ def train(run: Run) -> Optimizer:
     run.context.progress.advance(run.tokens)
     saved = time.monotonic()
     run.model.train()
-    with (run.saves.out / METRICS).open("a", encoding="utf-8") as metrics:
-        _probe(run, metrics, done, force=done == 0)
+    file, track = run.saves.out / METRICS, run.context if run.team.leads else Context()
+    with file.open("a", encoding="utf-8") as metrics, trackers.following(track, file, done, run.spec.identity()) as run.tell:
+        if done == 0:
+            _probe(run, metrics, done, force=True)
         for number in range(done, updates):
             begun = time.monotonic()
             row = _update(run, optimizer, number, seconds)
@@ -157,6 +161,7 @@ def _write(run: Run, metrics: TextIO, row: dict[str, Any]) -> None:
     if run.team.leads:
         metrics.write(json.dumps(row) + "\n")
         metrics.flush()
+        run.tell(row)
 
 
 def _probe(run: Run, metrics: TextIO, done: int, *, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     if spec.keep == "epochs":
         run.epoch_done = partial(_keep, model, start, out, spec, team)
     optimizer = loop.train(run)
-    state = _state(model, optimizer, spec, team)
-    _publish(state, start, out, spec, team)
+    state = _publish(model, start, out, optimizer, spec, team)
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = divide(load(out, spec, where), spec, where, team)
     after = held_out.measure(model, unseen, objective)
@@ -138,27 +138,34 @@ def _single(item: Sequence) -> Sequence:
     return sequence(item.id, tokens, [True] * len(tokens))
 
 
-def _state(model: PreTrainedModel, optimizer: Optimizer, spec: TrainStep, team: Team) -> dict[str, Tensor]:
-    """All weights by the names they have on disk, float32 where they were learned; of a divided model whole, on the leader."""
-    learned = optimizer.weights()
-    state = learned if spec.lora is None else adapters.fold(model, {name: sharded.whole(tensor) for name, tensor in learned.items()})
+def _publish(model: PreTrainedModel, start: Path, out: Path, optimizer: Optimizer, spec: TrainStep, team: Team) -> Mapping[str, Tensor]:
+    """Write the model, and beside it the adapters it has, once for all processes.
+
+    Returns all weights by the names they have on disk, as learned; nothing on a process that does not lead.
+    """
+    learned = _whole(optimizer, spec, team)
+    state: Mapping[str, Tensor] = {}
+    if team.leads:
+        state = adapters.Folded(model, learned, start) if adapters.attached(learned) else learned
+        loading.publish(state, start, out, getattr(torch, spec.publish_dtype))
+        if isinstance(state, adapters.Folded):
+            adapters.save(out / adapters.FOLDER, model, state)
+    team.wait()
+    return state
+
+
+def _whole(optimizer: Optimizer, spec: TrainStep, team: Team) -> dict[str, Tensor]:
+    """The learned weights, gathered on the leader of several processes one at a time: all take part, one keeps them."""
     if team.size == 1:
-        return state
-    dtype = getattr(torch, spec.publish_dtype)
+        return optimizer.weights()
+    dtype = torch.float32 if spec.lora is not None else getattr(torch, spec.publish_dtype)
     found = {}
-    for name, tensor in state.items():  # one at a time: gathering is done by all, keeping by the leader alone
+    for name, tensor in optimizer.weights().items():
         gathered = sharded.whole(tensor).to(dtype)
         found[name] = gathered.cpu() if team.leads else gathered.to("meta")
     return found
 
 
-def _publish(state: dict[str, Tensor], start: Path, out: Path, spec: TrainStep, team: Team) -> None:
-    """Write a checkpoint folder, once for all processes."""
-    if team.leads:
-        loading.publish(state, start, out, getattr(torch, spec.publish_dtype))
-    team.wait()
-
-
 def _keep(model: PreTrainedModel, start: Path, out: Path, spec: TrainStep, team: Team, epoch: int, optimizer: Optimizer) -> None:
     """Write the checkpoint of a finished epoch; the last one's is the folder itself."""
-    _publish(_state(model, optimizer, spec, team), start, out / EPOCHS / str(epoch), spec, team)
+    _publish(model, start, out / EPOCHS / str(epoch), optimizer, spec, team)

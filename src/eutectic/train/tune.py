@@ -11,7 +11,7 @@ from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.models import chat_template
 from eutectic.specs.steps import DatasetStep, TrainStep
-from eutectic.train import objectives, stage
+from eutectic.train import objectives, stage, trackers
 
 
 def check(spec: TrainStep, parents: Parents) -> None:
@@ -36,6 +36,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     Several devices train together, one process each.
     """
     check(spec, parents)
+    trackers.check(context.track)
     if len(context.devices) == 1:
         return stage.train(spec, parents, out, context, save_seconds)
     from eutectic.train import parallel
