@@ -22,7 +22,7 @@ from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import Document
 from eutectic.specs.steps import DatasetStep, TrainStep
-from eutectic.train import held_out, loop, objectives, plan
+from eutectic.train import flops, held_out, loop, objectives, outline, plan
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Masters
@@ -52,6 +52,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     examples, unseen = _examples(dataset, objective, tokenizer, spec)
     model = loading.load(start, device.compute_dtype(where), where)
     _fits(tokenizer, model, start)
+    shape = flops.shape(start)
     compiled = plan.compile_plan(examples.sequences, spec, pairs=objective.pairs)
     saves = Saves(out, compiled.digest)
     before = saves.once("before") or saves.once("before", _before(model, examples, unseen, objective))
@@ -70,7 +71,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = loading.load(out, model.dtype, where)
     after = held_out.measure(model, unseen, objective)
-    ledger = _ledger(run, examples, state, start) | {"held_out": _compare(objective, dataset, unseen, before or {}, after, spec.seed)}
+    ledger = _ledger(run, examples, shape, state, start) | {"held_out": _compare(objective, dataset, unseen, before or {}, after, spec.seed)}
     artifacts.write_json(out / LEDGER, ledger)
     return ledger
 
@@ -145,25 +146,15 @@ def _keep(model: PreTrainedModel, start: Path, out: Path, epoch: int, masters: M
     loading.publish(_state(model, masters), start, out / "epochs" / str(epoch))
 
 
-def _ledger(run: loop.Run, examples: Examples, state: dict[str, Tensor], start: Path) -> dict[str, Any]:
-    """What was read, learned and spent, from the metrics of the whole run."""
-    lines = [json.loads(line) for line in (run.saves.out / METRICS).read_text(encoding="utf-8").splitlines()]
-    rows = [line for line in lines if "probe" not in line]
-    used = sum(len(update) for update in run.plan.updates)
-    return {
-        "tokens": rows[-1]["tokens"],
-        "loss_tokens": sum(row["loss_tokens"] for row in rows),
-        "pairs": used if run.objective.pairs else 0,
-        "updates": len(rows),
-        "examples": used,
-        "rows": examples.rows,
-        "cut_rows": examples.cut_rows,
-        "cut_tokens": examples.cut_tokens,
-        "learning_rate_integral": sum(row["learning_rate"] for row in rows),
-        "seconds": rows[-1]["seconds"],
-        "tokens_per_second": rows[-1]["tokens"] / max(rows[-1]["seconds"], 1e-9),
+def _ledger(run: loop.Run, examples: Examples, shape: flops.Shape, state: dict[str, Tensor], start: Path) -> dict[str, Any]:
+    """What was read, learned and spent: the counts of the plan, and the seconds of the whole run."""
+    lines = (json.loads(line) for line in (run.saves.out / METRICS).read_text(encoding="utf-8").splitlines())
+    seconds = [line["seconds"] for line in lines if "probe" not in line][-1]
+    counted = outline.counts(examples, run.plan, run.objective, run.spec, shape)
+    return counted | {
+        "seconds": seconds,
+        "tokens_per_second": counted["tokens"] / max(seconds, 1e-9),
         "unchanged_share": _unchanged(state, start),
-        "plan": run.plan.digest,
     }
 
 
