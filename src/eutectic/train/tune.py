@@ -71,7 +71,9 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = loading.load(out, model.dtype, where)
     after = held_out.measure(model, unseen, objective)
-    ledger = _ledger(run, examples, shape, state, start) | {"held_out": _compare(objective, dataset, unseen, before or {}, after, spec.seed)}
+    ledger = _ledger(run, examples, shape, state, start) | {
+        "held_out": _compare(objective, dataset, unseen, before or {}, after, spec.seed)
+    }
     artifacts.write_json(out / LEDGER, ledger)
     return ledger
 
