@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison
 from eutectic.analysis.synergy import across, cell_name, points
+from eutectic.report.arms import ledger
 from eutectic.report.blocks import duration
+from eutectic.report.held_out import changes
 from eutectic.report.results import Results
-from eutectic.report.training import held_out, ledger, stage_effects
+from eutectic.report.training import stage_effects
 from eutectic.report.view import StepView, StudyView
 
 
@@ -41,7 +43,7 @@ def trained(view: StudyView) -> str:
 
 def _change(step: StepView) -> list[str]:
     """One stage's main held-out measure in words; pair accuracy is called raised only where its interval excludes zero."""
-    found = {measure: (before, after, change) for _, measure, before, after, change in held_out(step)}
+    found = {measure: (before, after, change) for _, measure, before, after, change in changes(step) if before is not None}
     for measure, words in (("perplexity", "perplexity"), ("answer_loss", "answer loss")):
         if measure in found:
             before, after, _ = found[measure]
