@@ -43,13 +43,15 @@ CPT = stage("cpt", key="k1")
 def test_an_added_stage_brings_its_tokens_and_no_confound():
     pair = only([model("instruct", CPT), model("instruct", CPT, stage("sft"))])
     assert (pair.model, pair.against, pair.factor) == ("instruct/cpt-sft", "instruct/cpt", "stage added")
-    assert pair.implied[:3] == ("sft on data", "tokens read: 50,000 more", "loss tokens: 20,000 more")
+    assert pair.implied[:3] == ("sft on data", "tokens read +50,000", "loss tokens +20,000")
     assert pair.confounds == ()
     assert pair.control == ""
 
 
 def test_the_first_stage_is_added_to_the_start_model():
-    assert only([model("instruct"), model("instruct", CPT)]).factor == "stage added"
+    pair = only([model("instruct"), model("instruct", CPT)])
+    assert pair.factor == "stage added"
+    assert pair.control is None  # there is no stage before it to read more of
 
 
 def test_a_stage_is_added_only_to_the_very_same_stage():

@@ -75,3 +75,12 @@ def test_it_prints(browser, report):
     assert printed.startswith(b"%PDF")
     assert len(printed) > 20_000
     tab.close()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_long_answers_are_whole(browser, report, width):
+    tab, _ = visit(browser, report, width)
+    hidden = "[...document.querySelectorAll('.said')].filter(s => s.scrollHeight > s.clientHeight + 1 || s.scrollWidth > s.clientWidth + 1).length"
+    assert tab.evaluate(hidden) == 0
+    assert tab.evaluate("Math.max(...[...document.querySelectorAll('.reply')].map(r => r.clientHeight))") > 400
+    tab.close()

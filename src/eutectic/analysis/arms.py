@@ -77,14 +77,16 @@ class Merge:
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison: `model` against `against`, lines of what differs. `control` is the token-matched arm of an added stage."""
+    """A comparison: `model` against `against`, lines of what differs. `control` is the token-matched arm of an added stage: empty where
+    the study has none, None where there can be none (a first stage, another factor).
+    """
 
     model: str
     against: str
     factor: Factor
     implied: tuple[str, ...] = ()
     confounds: tuple[str, ...] = ()
-    control: str = ""
+    control: str | None = None
 
 
 def pairs(models: Sequence[Model], merges: Sequence[Merge] = ()) -> list[Pair]:
@@ -104,7 +106,7 @@ def _pair(a: Model, b: Model, controls: Mapping[str, str]) -> Pair | None:
     """`a` against `b` where they differ by one factor, else None."""
     keys, others = [stage.key for stage in a.stages], [stage.key for stage in b.stages]
     if a.start == b.start and keys and keys[:-1] == others:
-        return Pair(a.address, b.address, "stage added", tuple(_added(a.stages[-1])), (), controls.get(a.address, ""))
+        return Pair(a.address, b.address, "stage added", tuple(_added(a.stages[-1])), (), controls.get(a.address, "") if keys[1:] else None)
     if a.start == b.start and keys and others and keys[:-1] == others[:-1] and a.kind != b.kind:
         return Pair(a.address, b.address, "objective", *_other_objective(a.stages[-1], b.stages[-1]))
     if a.start != b.start and keys and a.kind[1:] == b.kind[1:]:
@@ -125,7 +127,7 @@ def _added(stage: Stage) -> Iterator[str]:
     yield f"{stage.spec.objective} on {stage.dataset}"
     for name, words in LEDGER.items():
         if name not in ("plan", "cut_tokens") and stage.ledger.get(name):
-            yield f"{words}: {_show(stage.ledger[name])} more"
+            yield f"{words} +{_show(stage.ledger[name])}"
 
 
 def _other_objective(a: Stage, b: Stage) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eutectic.artifacts import LEDGER, METRICS, read_json
-from eutectic.report.blocks import Table, Value, headed
+from eutectic.report.blocks import Table, Value, headed, show
 from eutectic.report.view import StepView
 from eutectic.specs.steps import TrainStep
 
 COUNTED = (
     "What each stage read and cost. Loss tokens: tokens whose likelihood is raised, of a pair the chosen answer's. Learning-rate integral: "
     "the sum of the learning rates of all updates, so how far a weight may travel. FLOPs: forward, backward and reference pass, by formula "
-    "(docs/methods.md)."
+    "(docs/methods.md). Weights unchanged: share of weights that are what they were after rounding to the type they are published in."
 )
 
 
@@ -54,7 +54,6 @@ def settings(steps: Sequence[StepView]) -> Table:
         "adapters",
         "precision",
         "published as",
-        "weights unchanged, %|percent",
         "seed|count",
     )
     rows: list[tuple[Value, ...]] = []
@@ -75,15 +74,13 @@ def settings(steps: Sequence[StepView]) -> Table:
                 f"LoRA, rank {spec.lora.rank}" if spec.lora else "none",
                 spec.precision,
                 spec.publish_dtype,
-                ledger(step).get("unchanged_share"),
                 spec.seed,
             )
         )
-    caption = (
-        "The stages. Weights unchanged: share of weights that are the same as before the stage after rounding to the type they are "
-        "published in."
-    )
-    return Table("stages", caption, columns, rows, hidden=frozenset({"seed"}))
+    alike = [place for place in range(4, len(columns)) if len(rows) > 1 and len({row[place] for row in rows}) == 1]
+    told = "; ".join(f"{columns[place].title} {show(rows[0][place], columns[place].form)}" for place in alike if rows[0][place])
+    caption = f"The stages. The same for all: {told}." if told else "The stages."
+    return Table("stages", caption, columns, rows, hidden=frozenset(columns[place].title for place in alike))
 
 
 def _budget(step: StepView, spec: TrainStep) -> str:
@@ -111,6 +108,7 @@ def counted(steps: Sequence[StepView]) -> Table:
         "training time|seconds",
         "tokens/s|count",
         "tokens cut|count",
+        "weights unchanged, %|percent",
         "batch plan|key",
     )
     rows: list[tuple[Value, ...]] = []
@@ -129,6 +127,7 @@ def counted(steps: Sequence[StepView]) -> Table:
                 seconds,
                 numbers.get("tokens", 0) / seconds if seconds else None,
                 numbers.get("cut_tokens"),
+                numbers.get("unchanged_share"),
                 numbers.get("plan"),
             )
         )

@@ -69,7 +69,7 @@ def show(value: Value, form: str) -> str:
 @dataclass(frozen=True)
 class Column:
     """A column: its heading and how its values are shown. An `address` never wraps; a `span` is text set like a number; `lines` is text
-    of several lines.
+    of several lines, which in a `block` never wrap.
     """
 
     title: str
@@ -78,7 +78,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Numbers are set to the right in figures of one width."""
-        return self.form not in ("text", "address", "key", "full", "yes", "lines")
+        return self.form not in ("text", "address", "key", "full", "yes", "lines", "block")
 
 
 def headed(*titles: str) -> list[Column]:

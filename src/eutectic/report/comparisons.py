@@ -10,7 +10,7 @@ from eutectic.analysis.compare import Comparison, adjust
 from eutectic.artifacts import read_json
 from eutectic.errors import InputError
 from eutectic.report.arms import ledger
-from eutectic.report.blocks import Block, Table, Text, Value, headed, interval
+from eutectic.report.blocks import Block, Section, Table, Text, Value, headed, interval
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.steps import MergeStep, TrainStep
@@ -18,29 +18,29 @@ from eutectic.train import objectives
 
 CAPTION = (
     "Which comparisons this study holds: two models that differ by one factor. What the factor brings with it is implied; whatever else "
-    "differs confounds the comparison, and such a row is marked. Accuracy: test split, points with 95 % interval, model minus against."
+    "differs confounds the comparison, and such a row is marked. Accuracy: test split, difference in points with 95 % interval. A "
+    "token-matched control has read as many tokens of the stage before instead of the added stage (`token_matched: true` on a chain)."
 )
 MERGED = "Merges against the models they are of; tests against the best parent stand under the merges."
 TESTED = "The accuracies of these comparisons one by one: paired, groups kept whole, Holm over this table."
 
 
-def blocks(view: StudyView, results: Results) -> list[Block]:
-    """Tables of comparisons: of trained models, then folded their tests and the merges."""
+def section(view: StudyView, results: Results) -> Section:
+    """Comparisons of trained models; folded, their tests and the merges."""
     found = pairs(models(view), merges(view))
     trained = [pair for pair in found if pair.factor != "merge"]
     merged = [pair for pair in found if pair.factor == "merge"]
-    if not trained:
-        return []
     tests = [(pair, each) for pair in trained for each in results.against(pair.model, pair.against)]
     adjusted = adjust([each for _, each in tests])
-    made: list[Block] = [_pairs("comparisons", CAPTION, trained, results)]
-    if confounded := [pair for pair in trained if pair.confounds]:
-        made.append(Text(_warning(confounded, trained), "warning"))
+    confounded = [pair for pair in trained if pair.confounds]
+    blocks: list[Block] = [Text(_warning(confounded, trained), "warning")] if confounded else []
+    if trained:
+        blocks.append(_pairs("comparisons", CAPTION, trained, results))
     if tests:
-        made.append(_tests([(pair, each) for (pair, _), each in zip(tests, adjusted, strict=True)]))
+        blocks.append(_tests([(pair, each) for (pair, _), each in zip(tests, adjusted, strict=True)]))
     if merged:
-        made.append(_pairs("merge_comparisons", MERGED, merged, results, folded=True))
-    return made
+        blocks.append(_pairs("merge_comparisons", MERGED, merged, results, folded=True))
+    return Section("comparisons", "Comparisons and their factors", blocks, "This study holds no two models that differ by one factor.")
 
 
 def models(view: StudyView) -> list[Model]:
@@ -82,55 +82,44 @@ def merges(view: StudyView) -> list[Merge]:
 
 
 def _pairs(name: str, caption: str, found: Sequence[Pair], results: Results, folded: bool = False) -> Table:
-    columns = headed(
-        "model",
-        "against|address",
-        "factor|address",
-        "accuracy, points|lines",
-        "confounded by|lines",
-        "implied|lines",
-        "against as many tokens more of the stage before|lines",
-    )
+    columns = headed("model", "against|address", "factor|address", "accuracy, points|block", "confounded by|lines", "implied")
     rows: list[tuple[Value, ...]] = [
         (
             pair.model,
             pair.against,
             pair.factor,
-            _accuracies(results.against(pair.model, pair.against)),
+            "\n".join([*_accuracies(results.against(pair.model, pair.against)), *_control(pair, results)]),
             "\n".join(pair.confounds) or "nothing",
-            "\n".join(pair.implied),
-            _control(pair, results),
+            "; ".join(pair.implied),
         )
         for pair in found
     ]
-    hidden = frozenset() if any(pair.factor == "stage added" for pair in found) else frozenset({columns[-1].title})
-    return Table(
-        name, caption, columns, rows, marks=["confounded" if pair.confounds else "" for pair in found], hidden=hidden, folded=folded
-    )
+    return Table(name, caption, columns, rows, marks=["confounded" if pair.confounds else "" for pair in found], folded=folded)
 
 
-def _accuracies(found: Sequence[Comparison]) -> str:
+def _accuracies(found: Sequence[Comparison]) -> list[str]:
     """One line a part: by likelihood where it was scored so, else in words."""
     forms = {each.part: each for each in reversed(found)}  # likelihood stands before greedy
-    return "\n".join(f"{each.part} {interval(each.difference, each.low, each.high, sign=True)}" for each in reversed(forms.values()))
+    return [f"{each.part} {interval(each.difference, each.low, each.high, sign=True)}" for each in reversed(forms.values())]
 
 
-def _control(pair: Pair, results: Results) -> str | None:
+def _control(pair: Pair, results: Results) -> list[str]:
     """The token-matched control of an added stage and its result: the stage minus the control."""
-    if pair.factor != "stage added":
-        return None
+    if pair.control is None:
+        return []
     if not pair.control:
-        return "no such arm"
-    return _accuracies(results.against(pair.model, pair.control)) or f"{pair.control}, not evaluated yet"
+        return ["no token-matched control"]
+    lines = _accuracies(results.against(pair.model, pair.control))
+    return [f"against {pair.control}:", *lines] if lines else [f"control {pair.control}: not evaluated"]
 
 
 def _warning(confounded: Sequence[Pair], found: Sequence[Pair]) -> str:
     told = "; ".join(
-        f"{pair.model} against {pair.against} ({pair.factor}; besides {', '.join(line.partition(':')[0] for line in pair.confounds)})"
+        f"{pair.model} against {pair.against} ({pair.factor}, but also {', '.join(line.partition(':')[0] for line in pair.confounds)})"
         for pair in confounded
     )
-    how = "comparison is" if len(confounded) == 1 else "comparisons are"
-    return f"{len(confounded)} of {len(found)} {how} confounded: {told}. What is seen there cannot be put down to the factor alone."
+    first = f"{len(confounded)} of {len(found)} comparisons {'is' if len(confounded) == 1 else 'are'} confounded"
+    return f"{first}: {told}. What is seen there cannot be put down to the factor alone."
 
 
 def _tests(tests: Sequence[tuple[Pair, Comparison]]) -> Table:

@@ -120,16 +120,17 @@ def _forgetting(steps: Sequence[StepView]) -> list[Block]:
         for step, series in found
     ]
     caption = "Perplexity of held-out text while training. A curve that rises is text the model forgets while it learns other text."
-    return [Figures(panels, caption), Text(" ".join(forgotten(step.address, series) for step, series in found))]
+    return [Figures(panels, caption), Text(forgetting({step.address: series for step, series in found}))]
 
 
-def forgotten(address: str, series: Series) -> str:
-    """Start and end of every probed text, and which of them was forgotten."""
-    told = ", ".join(f"{name} from {number(y[0])} to {number(y[-1])} ({_percent(y)})" for name, (_, y) in series.items())
-    worse = [name for name, (_, y) in series.items() if y[-1] > (1 + SMALLEST_RISE) * y[0]]
-    verdict = f"forgetting: {' and '.join(worse)} became harder" if worse else "nothing that was probed was forgotten"
-    return f"{address} took the perplexity of held-out text of {told}; {verdict}."
-
-
-def _percent(y: Sequence[float]) -> str:
-    return f"{number(100 * (y[-1] / y[0] - 1), 0, True)} %"
+def forgetting(found: Mapping[str, Series]) -> str:
+    """Which probed texts became harder, which easier and which stayed, with perplexities at start and end."""
+    told: dict[str, list[str]] = {"Forgotten": [], "Learned": [], "Kept": []}
+    for address, series in found.items():
+        for name, (_, y) in series.items():
+            rise = y[-1] / y[0] - 1
+            kind = "Kept" if abs(rise) <= SMALLEST_RISE else "Forgotten" if rise > 0 else "Learned"
+            told[kind].append(f"{name} in {address} from {number(y[0])} to {number(y[-1])} ({number(100 * rise, 0, True)} %)")
+    lead = {"Forgotten": "Forgotten, perplexity of held-out text rose", "Learned": "Learned, it fell", "Kept": "Kept within 1 %"}
+    sentences = [f"{lead[kind]}: {'; '.join(parts)}." for kind, parts in told.items() if parts]
+    return " ".join(sentences if told["Forgotten"] else ["Nothing that was probed was forgotten.", *sentences])

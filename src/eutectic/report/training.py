@@ -1,10 +1,10 @@
-"""Training: how the stages were set and what they cost, loss curves, held-out rows, benchmarks, and which models may be compared."""
+"""Training: how the stages were set and what they cost, loss curves, held-out rows, benchmarks."""
 
 from __future__ import annotations
 
 from eutectic.analysis.compare import Comparison, adjust
 from eutectic.analysis.table import Measure
-from eutectic.report import arms, comparisons, figures, held_out
+from eutectic.report import arms, figures, held_out
 from eutectic.report.blocks import Block, Figure, Figures, Section, Table, Value, headed, interval
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
@@ -28,7 +28,6 @@ def section(view: StudyView, results: Results) -> Section:
         blocks.append(_effects("stage_effects", effects, "accuracy", EFFECTS))
         if broken := stage_effects(view, results, "format_failure"):
             blocks.append(_effects("format_failures", broken, "broken", BROKEN))
-    blocks += comparisons.blocks(view, results)
     return Section("training", "Training", blocks)
 
 
@@ -41,10 +40,12 @@ def _curve(step: StepView) -> list[Figure]:
 
 
 def stage_effects(view: StudyView, results: Results, measure: Measure = "correct") -> list[tuple[str, Comparison]]:
-    """Each trained model against the model it was trained from, all cells of all stages as one Holm family."""
+    """Each trained model against the model it was trained from, all cells of all stages as one Holm family. Token-matched arms are
+    controls and stand beside the stages they control (`report.comparisons`).
+    """
     found: list[tuple[str, Comparison]] = []
     for step in view.of("train"):
-        start = next(iter(step.parents.get("model", ())), "")
+        start = "" if step.parents.get("matched") else next(iter(step.parents.get("model", ())), "")
         found += [(step.address, each) for each in results.against(step.address, start, measure)]
     adjusted = adjust([each for _, each in found])
     return [(model, each) for (model, _), each in zip(found, adjusted, strict=True)]

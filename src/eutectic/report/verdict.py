@@ -35,7 +35,8 @@ def made(view: StudyView) -> str:
 
 def trained(view: StudyView) -> str:
     """What each stage did to held-out rows, in the numbers measured before and after it."""
-    parts = [part for step in view.of("train") if step.readable is not None for part in _change(step)]
+    steps = [step for step in view.of("train") if step.readable is not None and not step.parents.get("matched")]
+    parts = [part for step in steps for part in _change(step)]
     if not parts:
         return "Held-out rows: not measured yet."
     return f"On held-out rows, of groups in no training set: {'; '.join(parts)}."
