@@ -61,3 +61,32 @@ def test_a_dataset_that_training_will_refuse_is_told(prepared):
     arms = {arm.step.address: arm for arm in Study.load(prepared).arms()}
     assert arms["instruct/cpt-sft"].known == "fault"
     assert "are longer than 9 tokens" in arms["instruct/cpt-sft"].note
+
+
+def test_a_stage_that_cannot_move_its_weights_is_warned_of(prepared):
+    from eutectic.study.outlines import warnings
+
+    file = prepared / "study.yaml"
+    quiet = Study.load(prepared)
+    assert warnings(quiet.arms(), quiet.store) == []
+    file.write_text(
+        file.read_text().replace(
+            "learning_rate: 1e-4, batch: 4, sequence: 128, beta: 0.1", "learning_rate: 1e-7, batch: 4, sequence: 128, beta: 0.1", 1
+        )
+    )
+    study = Study.load(prepared)
+    (said,) = warnings(study.arms(), study.store)
+    assert said.startswith("instruct/cpt-sft-dpo: 2 updates at a learning rate of at most 1e-07")
+
+
+def test_without_datasets_a_budget_of_updates_is_enough_to_warn(small):
+    from eutectic.study.outlines import warnings
+
+    file = small / "study.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("learning_rate: 1e-3, epochs: 2", "learning_rate: 1e-8, updates: 3")
+        .replace("learning_rate: 1e-4", "learning_rate: 1e-9")
+    )
+    study = Study.load(small)
+    assert [said.partition(":")[0] for said in warnings(study.arms(), study.store)] == ["instruct/cpt"]

@@ -82,7 +82,7 @@ def merges(view: StudyView) -> list[Merge]:
 
 
 def _pairs(name: str, caption: str, found: Sequence[Pair], results: Results, folded: bool = False) -> Table:
-    columns = headed("model", "against|address", "factor|address", "accuracy, points|block", "confounded by|lines", "implied")
+    columns = headed("model", "against|address", "factor|address", "accuracy, points|block", "confounded by|lines", "implied|lines")
     rows: list[tuple[Value, ...]] = [
         (
             pair.model,
