@@ -46,7 +46,18 @@ from eutectic.specs.steps import (
 
 HOSTILE = "<script>document.title='owned'</script><img src='http://example.invalid/x.png' onerror='alert(1)'>"
 CHAINS = ("cpt", "cpt-sft", "cpt-sft-dpo", "cpt-sft-orpo")
-ABILITY = {"instruct": 0.0, "instruct/cpt": 0.42, "instruct/cpt-sft": 0.40, "instruct/cpt-sft-dpo": 0.46, "instruct/cpt-sft-orpo": 0.44}
+ABILITY = {
+    "instruct": 0.0,
+    "instruct/cpt": 0.42,
+    "instruct/cpt-sft": 0.40,
+    "instruct/cpt-sft-dpo": 0.46,
+    "instruct/cpt-sft-orpo": 0.44,
+    "instruct/cpt-sft+tokens": 0.45,
+    "base/cpt": 0.2,
+}
+MODULES = (
+    *(f"self_attn.{name}_proj" for name in "qkvo"), *(f"mlp.{name}_proj" for name in ("gate", "up", "down")), "input_layernorm", "post_attention_layernorm",
+)  # fmt: skip
 SCHEDULE = {"t": [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]}, 0.5]}
 STUDY_FILE = "study: biomaterials\nseed: 17\nmodels:\n  instruct: {path: assets/smollm2-135m-instruct}\nmerges:\n  paper: {method: slerp, base: instruct, each: ['instruct/*']}\n"
 
@@ -144,16 +155,22 @@ class Example:
                     answer=i % 4,
                 )
 
-    def model(self) -> None:
-        out = self.place("instruct")
-        self.add("model", "instruct", Spec(), {}, folder=out)
+    def model(self, name: str = "instruct") -> None:
+        out = self.place(name)
+        write_json(out / "config.json", {"model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30})
+        self.add("model", name, Spec(), {}, folder=out)
 
-    def train(self, chain: str, state: str = "done") -> None:
-        address, stage = f"instruct/{chain}", chain.rpartition("-")[2]
-        start = f"instruct/{chain.rpartition('-')[0]}" if "-" in chain else "instruct"
-        dataset = {"cpt": "text", "sft": "questions"}.get(stage, "preferences")
-        spec = TrainStep(objective=stage, learning_rate=2e-4 if stage == "cpt" else 1e-5, epochs=2, seed=17)
-        parents = {"model": (start,), "dataset": (dataset,)}
+    def train(self, chain: str, state: str = "done", model: str = "instruct", matched: bool = False) -> None:
+        """`matched`: the arm that reads as many tokens of the stage before the last one of `chain`."""
+        address, stage = f"{model}/{chain}", chain.rpartition("-")[2]
+        start = f"{model}/{chain.rpartition('-')[0]}" if "-" in chain else model
+        parents = {"model": (start,)}
+        if matched:
+            parents["matched"], address, stage = (address,), f"{address}+tokens", chain.split("-")[-2]
+        parents["dataset"] = ({"cpt": "text", "sft": "questions"}.get(stage, "preferences"),)
+        rate = {"cpt": 2e-4, "orpo": 3e-6}.get(stage, 1e-5)
+        parameters = {"beta": 0.1} if stage in ("dpo", "orpo") else {}
+        spec = TrainStep(objective=stage, learning_rate=rate, epochs=2, seed=17, parameters=parameters)
         if state == "todo":
             self.add("train", address, spec, parents, state="todo")
             return
@@ -174,14 +191,21 @@ class Example:
         ]
         if stage == "cpt":
             rows += [
-                {"update": i, "tokens": i * 4096, "probe": "ontology", "perplexity": 15 + 32 * math.exp(-i / 30)} for i in range(0, 181, 20)
+                {"update": i, "tokens": i * 4096, "probe": probe, "perplexity": value}
+                for i in range(0, 181, 20)
+                for probe, value in (("ontology", 15 + 32 * math.exp(-i / 30)), ("general", 7.5 - 1.6 * math.exp(-i / 50)))
             ]
         (out / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
         ledger = {
             "tokens": 737_280,
             "loss_tokens": 720_000 if stage == "cpt" else 310_000,
+            "pairs": 1440 if stage in ("dpo", "orpo") else 0,
             "updates": 180,
             "examples": 2400,
+            "cut_tokens": 0,
+            "learning_rate_integral": 99 * rate,
+            "flops": 8 * 135_000_000 * 737_280 if stage == "dpo" else 6 * 135_000_000 * 737_280,
+            "plan": {"cpt": "c1", "sft": "5f"}.get(stage, "d0") * 32,
             "seconds": 310.0,
             "unchanged_share": 0.004 if stage == "cpt" else 0.31,
             "held_out": self.held(stage),
@@ -197,8 +221,21 @@ class Example:
         before = (self.random.random(300) < 0.7).astype(int)
         after = np.where(self.random.random(300) < 0.07, 1, before)
         return {
-            "before": {"pair_accuracy": float(before.mean()), "n": 300, "correct": before.tolist(), "margin": 0.1},
-            "after": {"pair_accuracy": float(after.mean()), "n": 300, "correct": after.tolist(), "margin": 1.9},
+            "before": {
+                "pair_accuracy": float(before.mean()),
+                "n": 300,
+                "correct": before.tolist(),
+                "margin": 0.1,
+                **self.logprobs(-61.2, -61.3),
+            },
+            "after": {
+                "pair_accuracy": float(after.mean()),
+                "n": 300,
+                "correct": after.tolist(),
+                "margin": 1.9,
+                **self.logprobs(-60.1, -62.0),
+                "kl": 0.021,
+            },
             "change": {
                 "difference": float((after - before).mean()),
                 "interval": [0.012, 0.051] if stage == "dpo" else [-0.004, 0.061],
@@ -206,6 +243,9 @@ class Example:
             },
             "baselines": {"length_only": 0.51, "rejected_text_only": 0.55},
         }
+
+    def logprobs(self, chosen: float, rejected: float) -> dict:
+        return {"chosen_logprob": chosen, "rejected_logprob": rejected}
 
     def merge(self, address: str, method: str, parameters: dict, models: tuple[str, ...]) -> None:
         self.add("merge", address, MergeStep(method=method, parameters=parameters, seed=17), {"base": ("instruct",), "models": models})
@@ -226,7 +266,7 @@ class Example:
                 ulps_mean=0.02,
             )
             for layer in range(30)
-            for place, module in enumerate(("self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj"))
+            for place, module in enumerate(MODULES)
         ]
         write_rows(out / TENSORS, rows)
         write_json(out / SUMMARY, {"max_ulps_from_linear": ulps, "tensors": len(rows), "linear_share": 0.5, "angle_median": 0.008})
@@ -366,8 +406,11 @@ def whole(folder: Path, items: int = 300) -> StudyView:
     made = Example(folder, items)
     made.data()
     made.model()
+    made.model("base")
     for chain in CHAINS:
         made.train(chain)
+    made.train("cpt-sft", matched=True)
+    made.train("cpt", model="base")
     for address, ability in ABILITY.items():
         made.evaluate(address, ability)
     for chain in CHAINS:
@@ -391,7 +434,7 @@ def whole(folder: Path, items: int = 300) -> StudyView:
     made.compare("blend", ("instruct/cpt-sft-dpo", "instruct/cpt-sft-orpo", "instruct"), {})
     words = "Collagen carries load along fibrils that are staggered and cross-linked, while leaf veins carry load as a branching network of stiff tubes in a soft sheet. "
     for address in ("instruct", "instruct/cpt-sft-dpo", "paper:instruct/cpt-sft-dpo"):
-        made.converse(address, words if address != "instruct" else HOSTILE + words)
+        made.converse(address, words * 4 if address != "instruct" else HOSTILE + words)
         made.prompts(
             address,
             HOSTILE

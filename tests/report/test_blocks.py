@@ -17,6 +17,8 @@ from eutectic.report.blocks import Column, Table, duration, headed, interval, sh
         (0.0421, "p", "0.042"),
         (2.4e9, "memory", "2.40 GB"),
         (2e-5, "sci", "2e-05"),
+        (3.14159e12, "flops", "3.14 × 10¹²"),
+        ("a\nb", "lines", "a\nb"),
         ("ab" * 32, "key", "abababababab"),
         (46.81, "number", "46.8"),
         (2.3104, "number", "2.310"),

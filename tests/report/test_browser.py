@@ -65,7 +65,7 @@ def test_wide_tables_scroll_inside_the_page_and_details_open(browser, report):
     assert tab.evaluate("[...document.querySelectorAll('.scroll')].some(s => s.scrollWidth > s.clientWidth)")
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-    assert tab.evaluate("[...document.querySelectorAll('.scroll, .said[role=region], pre')].every(s => s.tabIndex === 0)")
+    assert tab.evaluate("[...document.querySelectorAll('.scroll, pre')].every(s => s.tabIndex === 0)")
     tab.close()
 
 
@@ -74,4 +74,13 @@ def test_it_prints(browser, report):
     printed = tab.pdf(format="A4", prefer_css_page_size=True)
     assert printed.startswith(b"%PDF")
     assert len(printed) > 20_000
+    tab.close()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_long_answers_are_whole(browser, report, width):
+    tab, _ = visit(browser, report, width)
+    hidden = "[...document.querySelectorAll('.said')].filter(s => s.scrollHeight > s.clientHeight + 1 || s.scrollWidth > s.clientWidth + 1).length"
+    assert tab.evaluate(hidden) == 0
+    assert tab.evaluate("Math.max(...[...document.querySelectorAll('.reply')].map(r => r.clientHeight))") > 400
     tab.close()

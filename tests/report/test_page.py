@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "accuracy", "merges", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "merges", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
 )  # fmt: skip
 
 
@@ -61,11 +61,25 @@ def test_five_sentences_on_top(report, unfinished):
 
 def test_tables_are_csv_and_figures_svg(report):
     tables = {file.stem for file in (report.parent / "tables").glob("*.csv")}
-    assert {"models", "steps", "stages", "held_out", "stage_effects", "format_failures", "accuracy", "merges", "geometry"} <= tables
+    assert {
+        "models",
+        "steps",
+        "stages",
+        "arms",
+        "comparisons",
+        "comparison_tests",
+        "merge_comparisons",
+        "held_out",
+        "stage_effects",
+        "format_failures",
+        "accuracy",
+        "merges",
+        "geometry",
+    } <= tables
     assert {"baselines", "corpora", "sources", "datasets", "provenance", "keys"} <= tables
     with (report.parent / "tables" / "accuracy.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 5 * 22  # five cells, 22 models and controls
+    assert len(rows) == 5 * 24  # five cells, 24 models and controls
     assert all(0 <= float(row["low"]) <= float(row["accuracy, %"]) <= float(row["high"]) <= 1 for row in rows)
     figures = list((report.parent / "figures").glob("*.svg"))
     assert len(figures) >= 15

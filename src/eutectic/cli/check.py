@@ -9,8 +9,11 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
     """Check a study and all it names before time is spent.
 
     Reads the file, the models' folders, the data files and the parameters of every step, and tries whether the store can be written.
+    Warns of stages whose learning rate and updates are too small to move most published weights.
     """
+    from eutectic.cli.view import view
     from eutectic.study.guards import Guard
+    from eutectic.study.outlines import warnings
     from eutectic.study.status import artifact
     from eutectic.study.work import WORK
 
@@ -20,9 +23,12 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
         WORK[step.kind].check(step.spec, artifact(step, opened.store).parents)
     Guard(opened.graph, opened.store, steps).check()
     opened.store.prepare()
+    with view() as shown:
+        warned = warnings(opened.arms(tell=shown.notice), opened.store)
     kinds = {kind: sum(s.kind == kind for s in steps) for kind in dict.fromkeys(s.kind for s in steps)}
-    result = {"study": opened.name, "steps": kinds, "models": list(opened.graph.models), "equal": opened.graph.aliases}
+    result = {"study": opened.name, "steps": kinds, "models": list(opened.graph.models), "equal": opened.graph.aliases, "warnings": warned}
     summary = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     lines = [f"{opened.file.path}: the study {opened.name} is sound: {summary}."]
     lines += [f"{address} equals {other} in formula; it is made and counted once." for address, other in opened.graph.aliases.items()]
+    lines += [f"warning: {sentence}" for sentence in warned]
     give(result, json, lines)

@@ -37,6 +37,12 @@ def interval(estimate: float, low: float, high: float, sign: bool = False) -> st
     return f"{number(100 * estimate, 1, sign)} [{number(100 * low, 1, sign)}, {number(100 * high, 1, sign)}]"
 
 
+def power_of_ten(value: float) -> str:
+    """A large number as `3.14 × 10¹²`."""
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 FORMS: dict[str, Callable[[float], str]] = {
     "count": lambda value: f"{value:,.0f}",
     "percent": lambda value: number(100 * value),
@@ -44,6 +50,7 @@ FORMS: dict[str, Callable[[float], str]] = {
     "seconds": duration,
     "memory": lambda value: f"{value / 1e9:.2f} GB",
     "p": probability,
+    "flops": power_of_ten,
     "sci": lambda value: f"{value:.2g}",
     "yes": lambda value: "yes" if value else "no",
     "number": lambda value: number(value, 0 if isinstance(value, int) else 3 if abs(value) < 10 else 1),
@@ -61,7 +68,9 @@ def show(value: Value, form: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading and how its values are shown. An `address` never wraps; a `span` is text set like a number."""
+    """A column: its heading and how its values are shown. An `address` never wraps; a `span` is text set like a number; `lines` is text
+    of several lines, which in a `block` never wrap.
+    """
 
     title: str
     form: str = "text"
@@ -69,7 +78,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Numbers are set to the right in figures of one width."""
-        return self.form not in ("text", "address", "key", "full", "yes")
+        return self.form not in ("text", "address", "key", "full", "yes", "lines", "block")
 
 
 def headed(*titles: str) -> list[Column]:

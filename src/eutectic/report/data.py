@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from eutectic.artifacts import DOCUMENTS, DROPPED, HELD_OUT, TRAIN, iterate_rows
+from eutectic.report.arms import ledger
 from eutectic.report.blocks import Section, Table, Text, headed
 from eutectic.report.results import Results
-from eutectic.report.training import ledger
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.rows import Document
 

@@ -6,6 +6,7 @@ Text stays text (selectable, in the fonts of the page); ids are made unique so t
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ WIDTH = 4.8  # inches
 INK, SOFT, GRID = "#1d2328", "#5b6670", "#e4e7ea"
 COLOURS = {"start": "#5b6670", "trained": "#1b6c8c", "merge": "#b4491f", "control": "#a3abb2"}
 MARKERS = {"start": "s", "trained": "o", "merge": "D", "control": "o"}
-LINES = ("#1b6c8c", "#b4491f", "#5f7f2f", "#7a4f9a", "#b38a12", "#3f8f86", "#a23c5b", "#5b6670")
+# Nine colours at least 14 CIEDE2000 units apart, also as seen without red, green or blue cones (tests/report/test_figures.py).
+LINES = ("#186090", "#c04818", "#18a878", "#601848", "#c078a8", "#303000", "#9060f0", "#0000a8", "#606060")
+POINTS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1.2, 1.2)))
+LOGARITHMIC = 5.0  # largest to smallest value from which an axis is logarithmic where it may be
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "eutectic", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.5, "text.parse_math": False, "text.color": INK, "axes.labelcolor": SOFT, "axes.edgecolor": "#b9c0c6",
@@ -96,20 +101,34 @@ def curve(name: str, title: str, x: Sequence[float], y: Sequence[float], *, labe
         return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}, from {smooth[0]:.3g} to {smooth[-1]:.3g}.")
 
 
-def lines(name: str, title: str, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, labels: tuple[str, str]) -> Figure:
-    """Several curves named in a legend."""
+def lines(
+    name: str,
+    title: str,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    labels: tuple[str, str],
+    logs: bool = False,
+) -> Figure:
+    """Several curves named in a legend, told apart by colour and by marker; `logs` allows a logarithmic axis where values differ much."""
+    shown = -(-len(series) // 3) if len(series) > 1 else 0  # rows of the legend
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, 2.5 if len(series) < 2 else 3.0, top=0.34 if len(series) < 2 else 0.8)
-        for colour, (label, (x, y)) in zip(LINES * 3, series.items(), strict=False):
-            axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.2, label=label)
+        canvas, axes = _panel(title, 2.5 + 0.2 * shown, top=0.34 + 0.17 * shown)
+        for place, (label, (x, y)) in enumerate(series.items()):
+            axes.plot(
+                x, y, color=LINES[place % len(LINES)], linestyle=DASHES[place // len(LINES) % len(DASHES)], linewidth=1.4,
+                marker=POINTS[place % len(POINTS)], markersize=3.6, markeredgewidth=0, markevery=_every(len(x), place), label=label,
+            )  # fmt: skip
         _plain(axes, labels)
-        if len(series) > 1:
+        values = [value for _, y in series.values() for value in y]
+        if logs and min(values, default=0) > 0 and max(values) / min(values) > LOGARITHMIC:
+            _logarithmic(axes, min(values), max(values))
+        if shown:
             axes.legend(
                 loc="lower left",
                 bbox_to_anchor=(-0.02, 1.0),
                 ncols=min(3, len(series)),
                 columnspacing=1.0,
-                handlelength=1.1,
+                handlelength=1.6,
                 borderaxespad=0.1,
             )
         told = "; ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (_, y) in series.items() if len(y))
@@ -152,6 +171,21 @@ def _plain(axes: Axes, labels: tuple[str, str]) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.tick_params(length=0)
     axes.set_axisbelow(True)
+
+
+def _every(points: int, place: int) -> slice:
+    """Which points of the curve at `place` bear a marker: about six, not those of its neighbours."""
+    step = max(1, points // 6)
+    return slice(place % step, None, step)
+
+
+def _logarithmic(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic axis with ticks that people read: 10, 20, 50, 100."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5) if 0.8 * low <= digit * 10.0**power <= 1.25 * high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _room(rows: Sequence[Dot]) -> float:

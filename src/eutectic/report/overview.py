@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from eutectic.report.arms import ledger
 from eutectic.report.blocks import Block, Section, Table, Text, Value, headed
-from eutectic.report.training import ledger
-from eutectic.report.view import StepView, StudyView
+from eutectic.report.view import MODELS, StepView, StudyView
 from eutectic.specs.steps import MergeStep, TrainStep
 
 MEASURING = ("evaluate", "rescore")
@@ -38,7 +38,7 @@ def _walk(view: StudyView) -> Iterator[tuple[StepView, int]]:
     controls = view.controls()
     children: dict[str, list[StepView]] = {}
     roots: list[StepView] = []
-    for step in view.of("model", "train", "merge"):
+    for step in view.of(*MODELS):
         if step.address not in controls:
             origin = view.origin(step)
             (children.setdefault(origin.address, []) if origin is not None else roots).append(step)
@@ -88,7 +88,7 @@ def _maker(view: StudyView, step: StepView) -> str:
             each for each in (*step.parents.get("base", ()), *step.parents.get("models", ())) if origin is None or each != origin.address
         ]
         return f"{step.spec.method} with {' and '.join(others)}" if others else step.spec.method
-    return "start model"
+    return f"start model, template of {', '.join(step.parents['template'])}" if step.kind == "adopt" else "start model"
 
 
 def _seconds(view: StudyView, address: str, kinds: Sequence[str]) -> float | None:

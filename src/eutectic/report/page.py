@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import eutectic
-from eutectic.report import accuracy, data, geometry, merging, overview, provenance, results, talks, training, verdict
+from eutectic.report import accuracy, comparisons, data, geometry, merging, overview, provenance, results, talks, training, verdict
 from eutectic.report.blocks import Figures, Section, Table
 from eutectic.report.view import StudyView
 
@@ -25,6 +25,7 @@ def write(view: StudyView, out: Path) -> Path:
     sections = [
         overview.section(view),
         training.section(view, found),
+        comparisons.section(view, found),
         accuracy.section(view, found),
         merging.section(view, found),
         geometry.section(view),

@@ -6,7 +6,7 @@ from collections import Counter
 
 from eutectic.artifacts import DOCUMENTS, iterate_rows
 from eutectic.report.blocks import Block, Folded, Section, Table, Text, Value, headed
-from eutectic.report.view import StudyView
+from eutectic.report.view import MODELS, StudyView
 from eutectic.specs.rows import Document
 
 
@@ -23,9 +23,7 @@ def section(view: StudyView) -> Section:
     rows += packages
     rows += [("licence of the sources", licence) for licence in _licences(view)]
     facts = Table("provenance", "Versions, machine, seeds and licences.", headed("what", "value"), rows)
-    keys: list[tuple[Value, ...]] = [
-        (step.address, step.key, step.record.digest if step.record else None) for step in view.of("model", "train", "merge")
-    ]
+    keys: list[tuple[Value, ...]] = [(step.address, step.key, step.record.digest if step.record else None) for step in view.of(*MODELS)]
     columns = headed("model", "key|full", "content digest|full")
     identity = Table("keys", "Keys (SHA-256 over what defines a model) and digests (BLAKE3 of its files).", columns, keys, folded=True)
     blocks: list[Block] = [facts, identity, Folded("The study file", view.text)]

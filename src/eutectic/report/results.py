@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from eutectic.analysis.compare import Comparison, compare
 from eutectic.analysis.statistics import Interval, mean_intervals
-from eutectic.analysis.table import Cell, Scores, align, cell_order, read_scores
+from eutectic.analysis.table import Cell, Measure, Scores, align, cell_order, read_scores
 from eutectic.artifacts import ITEMS, SUMMARY, iterate_rows, read_json
-from eutectic.report.view import StudyView
+from eutectic.report.view import MODELS, STARTS, StudyView
 from eutectic.specs.rows import Item
 
 FAMILIES = ("start", "trained", "merge", "control")
@@ -56,10 +57,19 @@ class Results:
     synergies: Sequence[Mapping[str, Any]]
     rescored: frozenset[str]
     shared_groups: int = 0
+    compared: dict[tuple[str, str, Measure], list[Comparison]] = field(default_factory=dict)  # what `against` has worked out
 
     def accuracy(self, model: str, cell: Cell) -> Accuracy | None:
         """The accuracy of a model in a cell, if it was measured."""
         return next((each for each in self.accuracies.get(cell, ()) if each.model == model), None)
+
+    def against(self, model: str, other: str, measure: Measure = "correct") -> list[Comparison]:
+        """Every cell of `model` minus `other`, as one Holm family; nothing where one of them was not evaluated."""
+        if model not in self.scores or other not in self.scores:
+            return []
+        if (model, other, measure) not in self.compared:
+            self.compared[model, other, measure] = compare(self.scores[model], self.scores[other], measure)
+        return self.compared[model, other, measure]
 
 
 def collect(view: StudyView) -> Results:
@@ -84,7 +94,7 @@ def collect(view: StudyView) -> Results:
 
 def _order(view: StudyView, controls: Mapping[str, str]) -> list[str]:
     """Start models, trained models, merges, each with its controls behind it."""
-    models = [step.address for step in view.of("model", "train", "merge") if step.address not in controls]
+    models = [step.address for step in view.of(*MODELS) if step.address not in controls]
     ordered = sorted(models, key=lambda address: FAMILIES.index(family(view, address, controls)))
     return [each for address in ordered for each in (address, *(control for control, of in controls.items() if of == address))]
 
@@ -94,7 +104,8 @@ def family(view: StudyView, address: str, controls: Mapping[str, str]) -> str:
     if address in controls:
         return "control"
     step = view.model(address)
-    return {"model": "start", "train": "trained"}.get(step.kind if step else "", "merge")
+    kind = step.kind if step else ""
+    return "start" if kind in STARTS else "trained" if kind == "train" else "merge"
 
 
 def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, controls: Mapping[str, str]) -> list[Accuracy]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison
 from eutectic.analysis.synergy import across, cell_name, points
+from eutectic.report.arms import ledger
 from eutectic.report.blocks import duration
+from eutectic.report.held_out import changes
 from eutectic.report.results import Results
-from eutectic.report.training import held_out, ledger, stage_effects
+from eutectic.report.training import stage_effects
 from eutectic.report.view import StepView, StudyView
 
 
@@ -33,7 +35,8 @@ def made(view: StudyView) -> str:
 
 def trained(view: StudyView) -> str:
     """What each stage did to held-out rows, in the numbers measured before and after it."""
-    parts = [part for step in view.of("train") if step.readable is not None for part in _change(step)]
+    steps = [step for step in view.of("train") if step.readable is not None and not step.parents.get("matched")]
+    parts = [part for step in steps for part in _change(step)]
     if not parts:
         return "Held-out rows: not measured yet."
     return f"On held-out rows, of groups in no training set: {'; '.join(parts)}."
@@ -41,7 +44,7 @@ def trained(view: StudyView) -> str:
 
 def _change(step: StepView) -> list[str]:
     """One stage's main held-out measure in words; pair accuracy is called raised only where its interval excludes zero."""
-    found = {measure: (before, after, change) for _, measure, before, after, change in held_out(step)}
+    found = {measure: (before, after, change) for _, measure, before, after, change in changes(step) if before is not None}
     for measure, words in (("perplexity", "perplexity"), ("answer_loss", "answer loss")):
         if measure in found:
             before, after, _ = found[measure]

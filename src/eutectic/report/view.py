@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,9 @@ from eutectic.artifacts import Record
 from eutectic.specs.base import Spec
 
 State = Literal["done", "stale", "todo"]
-MODELS = ("model", "train", "merge")
+STARTS = ("model", "adopt")
+MODELS = (*STARTS, "train", "merge")
+EPOCH = re.compile(r"@\d+")
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class StudyView:
         return next((step for step in self.of(*kinds) if step.address == address), None)
 
     def model(self, address: str) -> StepView | None:
-        """The step that makes the model of an address."""
-        return self.find(address, *MODELS)
+        """The step that makes the model of an address; a kept epoch is made by its stage."""
+        return self.find(address, *MODELS) or self.find(EPOCH.sub("", address), "train")
 
     def measured(self, address: str) -> bool:
         """Whether a model was evaluated."""
@@ -74,6 +77,8 @@ class StudyView:
 
     def origin(self, step: StepView) -> StepView | None:
         """The model a trained or merged model is placed under: what it was trained from, or the first of the merged."""
+        if step.kind in STARTS:
+            return None
         for role in ("model", "models", "base"):
             if addresses := step.parents.get(role):
                 return self.model(addresses[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.store import Store
-from eutectic.study import addresses, build, file, graph, launch, status
+from eutectic.study import addresses, build, file, graph, launch, outlines, status
 from eutectic.study.nodes import Step
 
 
@@ -48,6 +48,10 @@ class Study:
     def plan(self) -> list[status.Standing]:
         """Every step with its state, parents first; nothing is run."""
         return status.standings(self.graph, self.store)
+
+    def arms(self, plan: list[status.Standing] | None = None, tell: Callable[[str], None] = lambda _: None) -> list[outlines.Arm]:
+        """What every training arm reads, learns and costs, as far as is known; `tell` hears of each dataset tokenised for it."""
+        return outlines.arms(self.plan() if plan is None else plan, self.store, tell)
 
     def run(
         self,

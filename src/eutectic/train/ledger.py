@@ -1,4 +1,4 @@
-"""The ledger of a finished stage: what was read, learned and spent, and what held-out rows say of it."""
+"""The ledger of a finished stage beside the counts of its plan (`outline`): what it spent, moved, and bought on held-out rows."""
 
 from __future__ import annotations
 
@@ -10,33 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eutectic.artifacts import HELD_OUT, METRICS, TRAIN
+from eutectic.artifacts import HELD_OUT, TRAIN
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.train import held_out
 from eutectic.train.examples import Examples
-from eutectic.train.loop import Run
 from eutectic.train.objectives import Objective
 
 
-def count(run: Run, examples: Examples) -> dict[str, Any]:
-    """Tokens, pairs, updates and seconds, from the metrics of the whole run."""
-    lines = [json.loads(line) for line in (run.saves.out / METRICS).read_text(encoding="utf-8").splitlines()]
-    rows = [line for line in lines if "probe" not in line]
-    used = sum(len(update) for update in run.plan.updates)
-    return {
-        "tokens": rows[-1]["tokens"],
-        "loss_tokens": sum(row["loss_tokens"] for row in rows),
-        "pairs": used if run.objective.pairs else 0,
-        "updates": len(rows),
-        "examples": used,
-        "rows": examples.rows,
-        "cut_rows": examples.cut_rows,
-        "cut_tokens": examples.cut_tokens,
-        "learning_rate_integral": sum(row["learning_rate"] for row in rows),
-        "seconds": rows[-1]["seconds"],
-        "tokens_per_second": rows[-1]["tokens"] / max(rows[-1]["seconds"], 1e-9),
-        "plan": run.plan.digest,
-    }
+def spent(metrics: Path, tokens: int) -> dict[str, Any]:
+    """Seconds of the whole run, kills included, and the rate."""
+    lines = (json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines())
+    seconds = [line["seconds"] for line in lines if "probe" not in line][-1]
+    return {"seconds": seconds, "tokens_per_second": tokens / max(seconds, 1e-9)}
 
 
 def unchanged_share(state: Mapping[str, Tensor], start: Path, dtype: torch.dtype) -> float:

@@ -12,14 +12,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic import artifacts
-from eutectic.artifacts import EPOCHS, HELD_OUT, LEDGER, TRAIN, Parents
+from eutectic.artifacts import EPOCHS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
 from eutectic.models import adapters, device, loading, logprobs, sharded
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.steps import TrainStep
-from eutectic.train import divergence, held_out, ledger, loop, objectives, plan, probes, reference
+from eutectic.train import divergence, flops, held_out, ledger, loop, objectives, outline, plan, probes, reference
 from eutectic.train.examples import Examples, read
 from eutectic.train.objectives import Objective
 from eutectic.train.optimizer import Optimizer
@@ -41,6 +41,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     saves = Saves(out, compiled.digest, team)
     model = load(start, spec, where)
     _fits(tokenizer, model, start)
+    shape = flops.shape(start)
     logprobs.check_fast_path(model, [_single(item) for item in examples.sequences[:2]])
     if spec.lora is None:
         model.requires_grad_(True)
@@ -62,10 +63,9 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
         after["kl"] = divergence.kl(model, divergence.some(unseen.sequences), kept, start)
     if team.leads:
         plan.write(out / PLAN, compiled, examples.sequences, pairs=objective.pairs)
-        counted = ledger.count(run, examples) | {
-            "unchanged_share": ledger.unchanged_share(state, start, getattr(torch, spec.publish_dtype)),
-            "processes": team.size,
-        }
+        counted = outline.counts(examples, compiled, objective, spec, shape)
+        counted |= ledger.spent(out / METRICS, counted["tokens"]) | {"processes": team.size}
+        counted["unchanged_share"] = ledger.unchanged_share(state, start, getattr(torch, spec.publish_dtype))
         held = ledger.held_out_change(objective, dataset, unseen, before or {}, after, spec.seed)
         artifacts.write_json(out / LEDGER, counted | {"held_out": held})
     team.wait()
