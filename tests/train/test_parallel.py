@@ -1,6 +1,7 @@
 """Several processes train as one: real processes, gloo, FSDP2."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ def metrics(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def both(spec, tiny, data, tmp_path):
+def both(spec, tiny, data, tmp_path, track=()):
     for name, context in (("one", ONE), ("two", TWO)):
         (tmp_path / name).mkdir()
-        tune.build(spec, parents(tiny, data, spec, tmp_path / "reference"), tmp_path / name, context)
+        told = replace(context, track=track, track_folder=tmp_path / "track" / name)
+        tune.build(spec, parents(tiny, data, spec, tmp_path / "reference"), tmp_path / name, told)
     return tmp_path / "one", tmp_path / "two"
 
 
@@ -41,11 +43,15 @@ def test_two_processes_give_the_losses_and_weights_of_one(objective, tiny, datas
     assert ledgers[0]["tokens"] == ledgers[1]["tokens"]
 
 
-def test_two_processes_compute_in_bf16_and_train_adapters(tiny, datasets, tmp_path):
-    one, two = both(step("sft", lora={"rank": 4}), tiny, datasets["instruction"], tmp_path)
+def test_two_processes_compute_in_bf16_train_adapters_and_tell_a_tracker_once(tiny, datasets, tmp_path):
+    pytest.importorskip("tensorboard")
+    one, two = both(step("sft", lora={"rank": 4, "dora": True}), tiny, datasets["instruction"], tmp_path, track=("tensorboard",))
     for here, there in zip(metrics(one), metrics(two), strict=True):
         assert there["loss"] == pytest.approx(here["loss"], abs=0.02)
     assert open_checkpoint(two).names == open_checkpoint(tiny).names
+    adapters = [dict(open_checkpoint(out / "adapter").tensors()) for out in (one, two)]
+    assert adapters[0].keys() == adapters[1].keys()
+    assert [len(list((tmp_path / "track" / name).iterdir())) for name in ("one", "two")] == [1, 1]
 
 
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])

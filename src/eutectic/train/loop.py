@@ -74,8 +74,8 @@ def train(run: Run) -> Optimizer:
     run.context.progress.advance(run.tokens)
     saved = time.monotonic()
     run.model.train()
-    file, track = run.saves.out / METRICS, run.context if run.team.leads else Context()
-    with file.open("a", encoding="utf-8") as metrics, trackers.following(track, file, done, run.spec.identity()) as run.tell:
+    file = run.saves.out / METRICS
+    with file.open("a", encoding="utf-8") as metrics, trackers.following(run.context, file, done, run.spec.identity()) as run.tell:
         if done == 0:
             _probe(run, metrics, done, force=True)
         for number in range(done, updates):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,8 @@ class Job:
     spec: TrainStep
     parents: Parents
     out: Path
-    devices: tuple[str, ...]
-    threads: int
+    context: Context  # of all processes together; its progress goes through a relay
     save_seconds: float
-    progress: Relay
     launcher: int  # process that started them
 
 
@@ -48,7 +46,8 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     size = len(context.devices)
     (out / ERROR).unlink(missing_ok=True)
     queue = multiprocessing.get_context("spawn").Queue()
-    job = Job(spec, parents, out, context.devices, threads_each(context.threads, size), save_seconds, Relay(queue), os.getpid())
+    told = replace(context, threads=threads_each(context.threads, size), progress=Relay(queue))
+    job = Job(spec, parents, out, told, save_seconds, os.getpid())
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # our own error says it in one paragraph
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=size, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", run_id=out.name, max_restarts=0
@@ -77,16 +76,18 @@ def _told(out: Path, error: ChildFailedError) -> EutecticError:
 
 def _process(job: Job) -> dict[str, Any]:
     """One process of the team."""
-    rank, size = int(os.environ["RANK"]), len(job.devices)
+    rank, size = int(os.environ["RANK"]), len(job.context.devices)
     die_with(job.launcher)
-    place = job.devices[rank]
+    place = job.context.devices[rank]
     kind = torch.device(place).type
     if kind == "cuda":
         torch.cuda.set_device(torch.device(place))
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
         team = Team(rank, size, init_device_mesh(kind, (size,)))
-        context = Context((place,), job.threads, job.progress if team.leads else Silent())
+        context = replace(job.context, devices=(place,))
+        if not team.leads:  # one process tells
+            context = replace(context, progress=Silent(), track=())
         return stage.train(job.spec, job.parents, job.out, context, job.save_seconds, team)
     except EutecticError as error:
         if rank == 0 or not (job.out / ERROR).exists():
