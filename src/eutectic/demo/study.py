@@ -36,6 +36,7 @@ class Size:
     quantities: int
     greedy: int
     instructions: int
+    element_questions: int
     pairs: int
     talkers: str  # models that hold the conversation
     painters: str  # models that write image prompts
@@ -50,6 +51,7 @@ FULL = Size(
     quantities=200,
     greedy=100,
     instructions=700,
+    element_questions=240,
     pairs=420,
     talkers='["*", "*/*"]',
     painters='[instruct, instruct/cpt, instruct/cpt-sft-dpo, "paper:instruct/cpt-sft-dpo"]',
@@ -63,6 +65,7 @@ QUICK = Size(
     quantities=30,
     greedy=6,
     instructions=48,
+    element_questions=40,
     pairs=32,
     talkers="[instruct, instruct/cpt-sft-dpo]",
     painters='[instruct, "paper:instruct/cpt-sft-dpo"]',
