@@ -20,7 +20,7 @@ from eutectic.models.logprobs import TILE_TOKENS, head_weight, hidden
 from eutectic.models.packing import Sequence, tile, tiled_attention
 from eutectic.models.sharded import within
 
-PAIRS = 128  # at most
+PAIRS = 64  # at most
 ROWS, COLUMNS = 256, 8192  # of logits in float32, and of the head as it is cast for them
 
 
