@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from eutectic.models import loading, logprobs
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import sequence, tile
 from eutectic.train import losses
 
 pytestmark = pytest.mark.oracle
