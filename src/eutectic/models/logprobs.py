@@ -2,7 +2,8 @@
 
 The trunk runs once on rows of packed sequences; the full `[tokens, vocabulary]` matrix never exists. Where the weight of every
 token in the loss is known beforehand (`token_loss`), the gradient is formed in the forward, chunk by chunk, so each chunk of logits
-is made once; where it is not (preferences), `token_logprobs` makes them again in the backward.
+is made once; where it is not (preferences), the gradient is formed for a weight of 1 and scaled in the backward, unless the head is
+learned too: then the backward makes the logits again.
 
 The target's logit is computed apart with a float32 sum: in bf16 a logit of 15 is known to 0.06 only, and a log-probability is a
 difference of two such numbers.
@@ -56,24 +57,26 @@ def _logits(states: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Te
     return states @ weight.t(), (states * weight[targets]).sum(-1, dtype=torch.float32)[:, None]
 
 
-def _log_softmax(logits: Tensor, exact: Tensor, targets: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Float32 log-probabilities of a chunk, a few rows at a time so that they stay in the processor's cache.
+def _exponentials(logits: Tensor, exact: Tensor, targets: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+    """Softmax of a chunk in float32, a few rows at a time so that they stay in the processor's cache, with one exponential a number.
 
-    Yields the rows, their log-probabilities `[rows, vocabulary]` and those of their targets `[rows, 1]`.
+    Yields the rows, e^(logit - largest) `[rows, vocabulary]`, its sum `[rows, 1]` and the log-probability of the targets `[rows, 1]`.
     """
     for start in range(0, len(targets), CACHED):
         rows = slice(start, start + CACHED)
-        logs = torch.log_softmax(logits[rows].float().scatter_(1, targets[rows], exact[rows]), dim=-1)
-        yield rows, logs, logs.gather(1, targets[rows])
+        wide = logits[rows].float().scatter_(1, targets[rows], exact[rows])
+        largest = wide.amax(dim=-1, keepdim=True)
+        total = wide.sub_(largest).exp_().sum(dim=-1, keepdim=True)
+        yield rows, wide, total, exact[rows] - largest - total.log()
 
 
 def _slopes(logits: Tensor, exact: Tensor, targets: Tensor, coefficients: Tensor) -> Tensor:
     """Turn `logits` in place into the gradient of sum(coefficients * log p(target)) with respect to them; returns log p, `[chunk, 1]`."""
     found = torch.empty_like(exact)
-    for rows, logs, wanted in _log_softmax(logits, exact, targets):
+    for rows, wide, total, wanted in _exponentials(logits, exact, targets):
         found[rows] = wanted
-        slope = logs.exp_().mul_(-coefficients[rows]).scatter_add_(1, targets[rows], coefficients[rows])
-        logits[rows] = slope
+        wide.mul_(-coefficients[rows] / total).scatter_add_(1, targets[rows], coefficients[rows])
+        logits[rows] = wide
     return found
 
 
@@ -115,23 +118,32 @@ class _TokenLoss(torch.autograd.Function):
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """The log p of every scored position; the backward makes each chunk of logits again."""
+    """The log p of every scored position. The slope of one is known when it is made, but for the factor its loss will give it; only
+    where the head itself is learned are the logits made again in the backward.
+    """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        ctx.learned = ctx.needs_input_grad[1]
+        if ctx.needs_input_grad[0] and not ctx.learned:
+            values, to_states, _ = _through_head(states, weight, targets, torch.ones(len(targets), device=states.device), learned=False)
+            ctx.save_for_backward(to_states)
+            return values
         ctx.save_for_backward(states, weight, targets)
         values = torch.empty(len(targets), dtype=torch.float32, device=states.device)
         for start in range(0, len(targets), CHUNK):
             part = slice(start, start + CHUNK)
             logits, exact = _logits(states[part], weight, targets[part])
-            found = [wanted for _, _, wanted in _log_softmax(logits, exact, targets[part, None])]
-            values[part] = torch.cat(found)[:, 0]
+            values[part] = torch.cat([wanted for *_, wanted in _exponentials(logits, exact, targets[part, None])])[:, 0]
         return values
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if not ctx.learned:
+            (to_states,) = ctx.saved_tensors
+            return (to_states * grads[0][:, None]).to(to_states.dtype), None, None
         states, weight, targets = ctx.saved_tensors
-        _, to_states, to_weight = _through_head(states, weight, targets, grads[0], ctx.needs_input_grad[1])
+        _, to_states, to_weight = _through_head(states, weight, targets, grads[0], learned=True)
         return to_states, to_weight, None
 
 
