@@ -74,13 +74,15 @@ def write(folder: Path, count: int) -> None:
             messages = [message.model_dump() for message in (user, right, wrong)]
             instructions.write(json.dumps(common | {"messages": messages[:2]}) + "\n")
             preferences.write(json.dumps(common | {"prompt": messages[:1], "chosen": messages[1:2], "rejected": messages[2:]}) + "\n")
-            texts = {name: tokenizer.decode(ids) for name, ids in {"prompt": prompt, "chosen": chosen, "rejected": rejected}.items()}
-            plain.write(json.dumps(texts) + "\n")
+            plainly = {name: tokenizer.decode(ids) for name, ids in {"prompt": prompt, "chosen": chosen, "rejected": rejected}.items()}
+            plain.write(json.dumps(plainly) + "\n")
             lengths.append((len(prompt), len(chosen), len(rejected)))
             if len(lengths) == count:
                 break
     columns = [sorted(column) for column in zip(*lengths, strict=True)]
-    facts = {n: {"median": c[count // 2], "least": c[0], "most": c[-1]} for n, c in zip(("prompt", "chosen", "rejected"), columns, strict=True)}
+    facts = {
+        n: {"median": c[count // 2], "least": c[0], "most": c[-1]} for n, c in zip(("prompt", "chosen", "rejected"), columns, strict=True)
+    }
     print(json.dumps({"model": str(found.model), "lengths": facts, "rows": count}))
 
 

@@ -31,8 +31,14 @@ class Silent:
 
 @dataclass(frozen=True)
 class Context:
-    """The machine side of a step. `device` is torch's name of it; `threads` is set by every step itself."""
+    """The machine side of a step. `device` is torch's name of it; `threads` is set by every step itself.
+
+    `compile` compiles the element-wise parts of training (other rounding: the ledger says so), `checkpointing` makes activations again
+    in the backward instead of keeping them (the same numbers, more time, less memory).
+    """
 
     device: str = "cpu"
     threads: int = 2
     progress: Progress = field(default_factory=Silent)
+    compile: bool = False
+    checkpointing: bool = False

@@ -77,7 +77,7 @@ def _out(rows: Rows, states: Tensor, groups: int) -> list[Tensor]:
     shared = heads // groups
     there, back, _ = rows.index(groups, shared)
     moved: Tensor = _Move.apply(states.transpose(1, 2).reshape(tokens * heads, size), there, back, None)  # type: ignore[no-untyped-call]
-    parts = moved.split([documents * width * heads for documents, width in rows.shapes])
+    parts = torch.split(moved, [documents * width * heads for documents, width in rows.shapes])
     return [part.view(documents, groups, width * shared, size) for part, (documents, width) in zip(parts, rows.shapes, strict=True)]
 
 

@@ -55,7 +55,7 @@ def gate_backward_eager(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor,
 EAGER: Parts = (norm_forward, norm_backward, gate_forward, gate_backward_eager)
 
 
-def compiled() -> Parts:
+def compiled_parts() -> Parts:
     """The parts compiled for this machine, for rows of any length."""
     return tuple(torch.compile(part, dynamic=True, fullgraph=True) for part in (norm_forward, norm_backward, gate_forward, gate_backward))
 
@@ -112,9 +112,9 @@ class _Adapted(torch.autograd.Function):
         return to_states, None, None, to_down, to_up, None
 
 
-def fuse(model: PreTrainedModel, *, compile: bool = False) -> PreTrainedModel:
+def fuse(model: PreTrainedModel, *, compiled: bool = False) -> PreTrainedModel:
     """Put the parts into `model`, for good, wherever one does what the module there does; returns the model."""
-    parts = compiled() if compile else EAGER
+    parts = compiled_parts() if compiled else EAGER
     for module in model.modules():
         if _is_norm(module):
             module.forward = partial(_norm, module, parts)
@@ -130,6 +130,7 @@ def _is_norm(module: nn.Module) -> bool:
     if not type(module).__name__.endswith("RMSNorm") or not hasattr(module, "variance_epsilon"):
         return False
     weight = module.weight
+    assert isinstance(weight, Tensor)
     probe = torch.linspace(-1, 1, 2 * weight.shape[-1], dtype=weight.dtype, device=weight.device).view(2, -1)
     with torch.no_grad():
         return torch.equal(module(probe), norm_forward(probe, weight, module.variance_epsilon)[0])  # type: ignore[arg-type]

@@ -199,15 +199,21 @@ def perplexity(model: PreTrainedModel, sequences: Several[Sequence]) -> float:
 
 
 def check_fast_path(model: PreTrainedModel, sequences: Several[Sequence]) -> float:
-    """Largest difference (nats a token, mean of a sequence) between tiles and the model's own forward; an `InputError` where they part.
+    """Largest difference (nats a token, mean of a sequence) between a packed row and the model's own forward of each sequence alone; an
+    `InputError` where they part.
 
-    Every architecture passes here once before it is trained: a trunk that wants more than a mask and positions must not be trained
-    wrongly in silence.
+    Every architecture passes here once before it is trained: a trunk that wants more than positions, or does not hand its attention
+    the packing, must not be trained wrongly in silence.
     """
     worst = 0.0
     plain = [item for item in sequences if not any(item.branches) and item.targets][:3]
-    for item in plain:
-        fast, _ = mean_loss(model, [item])
+    with torch.no_grad(), tiled_attention(model):
+        packed = [(tiles, group_logprobs(model, tiles, 0)) for tiles in tile(plain, TILE_TOKENS)]
+    found = {
+        m: -float(s) / float(n) for tiles, (sums, counts) in packed for m, s, n in zip(tiles.members, sums[:, 0], counts[:, 0], strict=True)
+    }
+    for number, item in enumerate(plain):
+        fast = found[number]
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([item.tokens], device=model.device), use_cache=False).logits[0].float()
         logs = torch.log_softmax(logits[list(item.predictors)], dim=-1)
@@ -217,6 +223,6 @@ def check_fast_path(model: PreTrainedModel, sequences: Several[Sequence]) -> flo
     if worst > limit:
         raise InputError(
             f"{model.config.model_type} models score packed rows {worst:.3g} nats a token apart from single ones",
-            remedy="This architecture needs more than a mask and positions and cannot be trained here.",
+            remedy="This architecture needs more than positions and packed attention and cannot be trained here.",
         )
     return worst

@@ -17,7 +17,7 @@ from eutectic.artifacts import DOCUMENTS, HELD_OUT, LEDGER, METRICS, TRAIN, Pare
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
-from eutectic.models import adapters, chat_template, device, loading, logprobs
+from eutectic.models import adapters, chat_template, device, fused, loading, logprobs
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.rows import Document
@@ -59,6 +59,9 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
         model.requires_grad_(True)
     else:
         adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
+    fused.fuse(model, compiled=context.compile)
+    if context.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[no-untyped-call]
     run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds)
     run.probe = _probe(model, parents, tokenizer)
     if spec.keep == "epochs":
@@ -164,6 +167,7 @@ def _ledger(run: loop.Run, examples: Examples, state: dict[str, Tensor], start: 
         "tokens_per_second": rows[-1]["tokens"] / max(rows[-1]["seconds"], 1e-9),
         "unchanged_share": _unchanged(state, start),
         "plan": run.plan.digest,
+        **({"compiled": True} if run.context.compile else {}),
     }
 
 
