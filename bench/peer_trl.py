@@ -1,4 +1,4 @@
-"""One run of TRL, in the peer's environment and its own process: `PEER_PYTHON bench/peer_trl.py JOB.json` writes its figures to `job["out"]`."""
+"""One run of TRL, in its own environment and process: `PEER_PYTHON bench/peer_trl.py JOB.json` writes `job["out"]`."""
 
 import json
 import resource

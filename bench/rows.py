@@ -83,6 +83,8 @@ def write(folder: Path, count: int) -> None:
     facts = {
         n: {"median": c[count // 2], "least": c[0], "most": c[-1]} for n, c in zip(("prompt", "chosen", "rejected"), columns, strict=True)
     }
+    means = {n: sum(c) / count for n, c in zip(facts, columns, strict=True)}
+    (folder / "lengths.json").write_text(json.dumps(means))
     print(json.dumps({"model": str(found.model), "lengths": facts, "rows": count}))
 
 

@@ -1,4 +1,5 @@
 import copy
+import shutil
 
 import pytest
 import torch
@@ -73,3 +74,14 @@ def test_written_gradients_are_those_of_autograd():
         fused.gate_forward(*inputs).backward(grad)
         for found, wanted in zip(backward(grad, gate, up), inputs, strict=True):
             torch.testing.assert_close(found, wanted.grad.to(found.dtype), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler here")
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own parts
+def test_compiled_parts_differ_in_rounding_only(tiny):
+    plain, other = pair(tiny, torch.float32, None)
+    loss, wanted = run(plain)
+    found, grads = run(fused.fuse(other, compiled=True))
+    assert float(found) == pytest.approx(float(loss), abs=1e-5)
+    for name, grad in grads.items():
+        torch.testing.assert_close(grad, wanted[name], atol=1e-5, rtol=1e-3)

@@ -69,6 +69,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tiny, dataset
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 4, "dropout": 0.3}])
+def test_checkpointing_changes_no_bit(lora, tiny, datasets, tmp_path):
+    for name, context in (("kept", ONE), ("again", Context(threads=1, checkpointing=True))):
+        (tmp_path / name).mkdir()
+        tune.build(step("sft", epochs=1, lora=lora), parents(tiny, datasets["instruction"]), tmp_path / name, context)
+    assert same(tmp_path / "kept", tmp_path / "again")
+
+
 def test_adapters_are_folded_into_a_plain_folder(tiny, datasets, tmp_path):
     ledger = tune.build(step("sft", lora={"rank": 4}, epochs=4), parents(tiny, datasets["instruction"]), tmp_path, ONE)
     assert open_checkpoint(tmp_path).names == open_checkpoint(tiny).names

@@ -15,7 +15,9 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 Parts = tuple[Callable[..., Any], ...]
 
@@ -122,6 +124,17 @@ def fuse(model: PreTrainedModel, *, compiled: bool = False) -> PreTrainedModel:
             module.forward = partial(_gated, module, parts)
         elif isinstance(module, LoraLayer) and _is_plain(module):
             module.forward = partial(_adapted, module, module.active_adapters[0])
+    return model
+
+
+def recompute(model: PreTrainedModel) -> PreTrainedModel:
+    """Let `model` keep only what enters each of its blocks and make the rest again in the backward; returns the model.
+
+    Chen et al. 2016, arXiv 1604.06174, sec. 3. The block draws the same random numbers again, so no gradient changes.
+    """
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
     return model
 
 

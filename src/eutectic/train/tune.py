@@ -61,7 +61,7 @@ def build(spec: TrainStep, parents: Parents, out: Path, context: Context, *, sav
         adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
     fused.fuse(model, compiled=context.compile)
     if context.checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[no-untyped-call]
+        fused.recompute(model)
     run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds)
     run.probe = _probe(model, parents, tokenizer)
     if spec.keep == "epochs":
