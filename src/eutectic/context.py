@@ -34,12 +34,16 @@ class Silent:
 class Context:
     """The machine side of a step. `devices` are torch's names; training spreads over all of them, other work uses the first.
 
-    `threads` of CPU are for each process and set by every step itself.
+    `threads` of CPU are for each process and set by every step itself. `compile` compiles the element-wise parts of training (other
+    rounding: the ledger says so), `checkpointing` makes activations again in the backward instead of keeping them (the same numbers,
+    more time, less memory).
     """
 
     devices: tuple[str, ...] = ("cpu",)
     threads: int = 2
     progress: Progress = field(default_factory=Silent)
+    compile: bool = False
+    checkpointing: bool = False
     track: tuple[str, ...] = ()  # trackers beside metrics.jsonl
     track_folder: Path = Path(".eutectic/track")  # where they write; the runner gives every step its own
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from eutectic.models import loading, logprobs
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import sequence, tile
 
 CPU = torch.device("cpu")
 TEXTS = [[5, 9, 11, 40, 41, 7], [8, 8, 30], list(range(20, 70))]

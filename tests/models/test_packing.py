@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from eutectic.context import Context
 from eutectic.models import device, loading, logprobs
-from eutectic.models.packing import pack, sequence, tile, tiled_attention, tree_mask
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import pack, sequence, tile, tree_mask
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,9 @@ from training_world import KINDS, step
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
 from eutectic.models import adapters, loading
+from eutectic.models.attention import tiled_attention
 from eutectic.models.logprobs import TILE_TOKENS, group_logprobs, token_loss
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.packing import sequence, tile
 from eutectic.specs.study import LoraSpec
 from eutectic.train import flops, outline
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from training_world import WORDS, step, write
 
 from eutectic.models import loading, logprobs
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import sequence, tile
 from eutectic.train import objectives
 from eutectic.train.examples import read
 from eutectic.train.plan import loss_tokens

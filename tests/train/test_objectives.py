@@ -6,7 +6,8 @@ from training_world import KINDS
 
 from eutectic.errors import InputError
 from eutectic.models import loading
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import sequence, tile
 from eutectic.train import objectives
 from eutectic.train.plan import loss_tokens
 

@@ -3,7 +3,8 @@ import torch
 from training_world import step
 
 from eutectic.models import loading, logprobs
-from eutectic.models.packing import sequence, tile, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import sequence, tile
 from eutectic.train.optimizer import Masters, make, rounded
 from eutectic.train.team import Team
 

@@ -76,6 +76,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tiny, dataset
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 4, "dropout": 0.3}])
+def test_checkpointing_changes_no_bit(lora, tiny, datasets, tmp_path):
+    for name, context in (("kept", ONE), ("again", Context(threads=1, checkpointing=True))):
+        (tmp_path / name).mkdir()
+        tune.build(step("sft", epochs=1, lora=lora), parents(tiny, datasets["instruction"]), tmp_path / name, context)
+    assert same(tmp_path / "kept", tmp_path / "again")
+
+
 @pytest.mark.parametrize("form", [{}, {"dora": True, "rslora": True, "targets": ["q_proj", "down_proj"]}])
 def test_adapters_are_folded_into_a_plain_folder_and_kept_beside_it(form, tiny, datasets, tmp_path):
     spec = step("sft", lora={"rank": 4, **form}, epochs=4, keep="epochs")
@@ -88,7 +96,7 @@ def test_adapters_are_folded_into_a_plain_folder_and_kept_beside_it(form, tiny, 
     assert len(kept) == 4  # the last epoch is the folder itself
     assert all(names.keys() == kept[0].keys() for names in kept)
     assert len(kept[0]) == (2 * 2 * 3 if form else 2 * 7 * 2)
-    tune.build(step("dpo", epochs=1), parents(tmp_path / "first", datasets["preference"]), tmp_path / "second", ONE)
+    tune.build(step("orpo", epochs=1), parents(tmp_path / "first", datasets["preference"]), tmp_path / "second", ONE)
     assert not (tmp_path / "second" / "adapter").exists()
 
 

@@ -17,6 +17,8 @@ def command(
     device: Device = "auto",
     devices: Annotated[str | None, typer.Option("--devices", help="several: 0-7, or 0,2,3; independent steps run side by side")] = None,
     shard: Annotated[int | None, typer.Option("--shard", min=1, help="devices a training stage is spread over; all where left out")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="compile the element-wise parts of training; needs a C++ compiler")] = False,
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="train with less memory and a third more time")] = False,
     track: Annotated[list[str] | None, typer.Option("--track", help="tensorboard or wandb: training curves there too (repeatable)")] = None,
     json: Json = False,
 ) -> None:
@@ -34,7 +36,8 @@ def command(
     opened = open_study(study, store)
     _ = opened.graph  # a mistake in the file is told before anything heavy is imported
     with view() as shown:
-        machine = replace(context(threads, device, Silent(), devices), track=tuple(track or ()))
+        machine = context(threads, device, Silent(), devices)
+        machine = replace(machine, track=tuple(track or ()), compile=compile, checkpointing=checkpointing)
         outcome = opened.run(machine, shown, only or (), shard)
     seconds = sum(record.seconds for record in outcome.made)
     result = {"made": [record.model_dump(mode="json") for record in outcome.made], "found": outcome.found, "store": str(opened.store.root)}

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
 from eutectic.evaluate.tree import BATCH_TOKENS, ROW_TOKENS, Ask, Batch, batches, rows
-from eutectic.models.packing import additive, tiled_attention
+from eutectic.models.attention import tiled_attention
+from eutectic.models.packing import additive
 
 Head = Callable[[torch.Tensor], torch.Tensor]
 # Scored places whose logits are in memory at once: 128 x 49,152 x 4 bytes = 25 MB, which stays in the allocator between calls.

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from eutectic.models.attention import tiled_attention
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.models.logprobs import TILE_TOKENS, head_weight, hidden
-from eutectic.models.packing import Sequence, tile, tiled_attention
+from eutectic.models.packing import Sequence, tile
 from eutectic.models.sharded import within
 
 PAIRS = 64  # at most

@@ -22,8 +22,9 @@ from eutectic.artifacts import METRICS
 from eutectic.context import Context
 from eutectic.errors import WorkError
 from eutectic.fingerprint import stream_seed
+from eutectic.models.attention import tiled_attention
 from eutectic.models.logprobs import TILE_TOKENS
-from eutectic.models.packing import Sequence, Tiles, tile, tiled_attention
+from eutectic.models.packing import Sequence, Tiles, tile
 from eutectic.models.sharded import within
 from eutectic.specs.steps import TrainStep
 from eutectic.train import trackers

@@ -20,9 +20,10 @@ from eutectic.artifacts import LEDGER, TRAIN, Artifact, Parents
 from eutectic.context import Context
 from eutectic.errors import WorkError
 from eutectic.models import device, loading
+from eutectic.models.attention import tiled_attention
 from eutectic.models.checkpoint import SINGLE, Checkpoint, write
 from eutectic.models.logprobs import TILE_TOKENS, group_logprobs
-from eutectic.models.packing import Sequence, tile, tiled_attention
+from eutectic.models.packing import Sequence, tile
 from eutectic.models.safetensors_file import read_header
 from eutectic.specs.steps import ReferenceStep
 from eutectic.train import plan

@@ -16,7 +16,7 @@ from eutectic.artifacts import EPOCHS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
-from eutectic.models import adapters, device, loading, logprobs, sharded
+from eutectic.models import adapters, device, fused, loading, logprobs, sharded
 from eutectic.models.packing import Sequence, sequence
 from eutectic.specs.steps import TrainStep
 from eutectic.train import divergence, flops, held_out, ledger, loop, objectives, outline, plan, probes, reference
@@ -47,6 +47,9 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
         model.requires_grad_(True)
     else:
         adapters.attach(model, spec.lora, stream_seed(spec.seed, "adapters"))
+    fused.fuse(model, compiled=context.compile)
+    if context.checkpointing:
+        fused.recompute(model)
     model = divide(model, spec, where, team)
     before = saves.once("before") or saves.once("before", _before(model, unseen, objective, saves))
     wanted = reference.load(artifacts.one(parents, "reference"), compiled) if objective.reference else objectives.no_reference()
@@ -64,7 +67,7 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     if team.leads:
         plan.write(out / PLAN, compiled, examples.sequences, pairs=objective.pairs)
         counted = outline.counts(examples, compiled, objective, spec, shape)
-        counted |= ledger.spent(out / METRICS, counted["tokens"]) | {"processes": team.size}
+        counted |= ledger.spent(out / METRICS, counted["tokens"]) | {"processes": team.size, "compiled": context.compile}
         counted["unchanged_share"] = ledger.unchanged_share(state, start, getattr(torch, spec.publish_dtype))
         held = ledger.held_out_change(objective, dataset, unseen, before or {}, after, spec.seed)
         artifacts.write_json(out / LEDGER, counted | {"held_out": held})
