@@ -135,8 +135,6 @@ def _block(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: 
     shared = query.shape[2] // width
     plain = not how.dropout and how.softcap is None
     if plain and query.device.type == "cpu" and width <= WIDEST_PRODUCT:
-        if mask is None:
-            mask = additive(torch.ones(1, 1, width, width, dtype=torch.bool).tril(), query.dtype)
         flat = (part.flatten(0, 1) for part in (query, key * how.scale, value))
         found: Tensor = _Products.apply(*flat, mask)  # type: ignore[no-untyped-call]
         return found.view_as(query)
@@ -150,20 +148,24 @@ def _block(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: 
 
 
 class _Products(torch.autograd.Function):
-    """softmax(Q K^T + mask) V of `[groups, width * shared, size]` queries, which see no key behind their own place.
+    """softmax(Q K^T + mask) V of `[groups, width * shared, size]` queries, which see no key behind their own place; None is just that.
 
     The queries that share a key head lie side by side in one product, so nothing is repeated.
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        documents, width, shared = len(mask), key.shape[1], query.shape[1] // key.shape[1]
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        width, shared = key.shape[1], query.shape[1] // key.shape[1]
+        causal = additive(torch.ones(min(width, QUERIES), min(width, QUERIES), dtype=torch.bool).tril(), query.dtype)
         out, kept = torch.empty_like(query), list[Tensor]()
         for start in range(0, width, QUERIES):
             stop = min(start + QUERIES, width)
             rows = slice(start * shared, stop * shared)
             scores = torch.bmm(query[:, rows], key[:, :stop].transpose(1, 2))
-            scores.view(documents, -1, stop - start, shared, stop).add_(mask[:, :, start:stop, None, :stop])
+            if mask is None:
+                scores.view(len(key), stop - start, shared, stop)[..., start:].add_(causal[: stop - start, None, : stop - start])
+            else:
+                scores.view(len(mask), -1, stop - start, shared, stop).add_(mask[:, :, start:stop, None, :stop])
             kept.append(torch.softmax(scores, dim=-1))
             out[:, rows] = torch.bmm(kept[-1], value[:, :stop])
         ctx.save_for_backward(query, key, value, *kept)

@@ -29,12 +29,16 @@ def norm_forward(states: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor
     return weight * (wide * inverse).to(states.dtype), inverse
 
 
-def norm_backward(grad: Tensor, states: Tensor, weight: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of the states and, unsummed, of the gain: with n = x / rms and g = grad * gain, dx = (g - n mean(g n)) / rms."""
-    normal = states.float() * inverse
-    wide = grad.float()
-    inner = wide * weight
-    return ((inner - normal * (inner * normal).mean(-1, keepdim=True)) * inverse).to(states.dtype), wide * normal
+def norm_backward(grad: Tensor, states: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
+    """Gradient of the states: with n = x / rms and g = grad * gain, (g - n mean(g n)) / rms."""
+    normal, inner = states * inverse, grad * weight.float()  # inverse is float32, so both are
+    along = torch.linalg.vecdot(inner, normal)[..., None] / states.shape[-1]
+    return torch.addcmul(inner, normal, along, value=-1.0).mul_(inverse).to(states.dtype)
+
+
+def gain_gradient(grad: Tensor, states: Tensor, inverse: Tensor) -> Tensor:
+    """Gradient of the gain of an RMSNorm, float32 `[size]`."""
+    return (grad * (states * inverse)).flatten(0, -2).sum(0)
 
 
 def gate_forward(gate: Tensor, up: Tensor) -> Tensor:
@@ -73,9 +77,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, inverse = ctx.saved_tensors
-        to_states, to_weight = ctx.part(grads[0], states, weight, inverse)
-        gain = to_weight.flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[2] else None
-        return None, to_states, gain, None
+        gain = gain_gradient(grads[0], states, inverse).to(weight.dtype) if ctx.needs_input_grad[2] else None
+        return None, ctx.part(grads[0], states, weight, inverse), gain, None
 
 
 class _Gate(torch.autograd.Function):
@@ -107,7 +110,7 @@ class _Adapted(torch.autograd.Function):
         flat, weight, down, up, low = ctx.saved_tensors
         grad = grads[0].reshape(-1, weight.shape[0])
         to_low = grad @ up
-        to_down, to_up = (to_low.t() @ flat).mul_(ctx.scaling), (grad.t() @ low).mul_(ctx.scaling)
+        to_down, to_up = (to_low.t() @ flat).mul_(ctx.scaling), (low.t() @ grad).mul_(ctx.scaling).t()
         to_states = None
         if ctx.needs_input_grad[0]:
             to_states = (grad @ weight).addmm_(to_low, down, alpha=ctx.scaling).view(*grads[0].shape[:-1], -1)

@@ -63,7 +63,8 @@ class Block:
     """Sequences of about equal length, taken out of the row for attention: `documents` rows of `width` places.
 
     `places` are indices into the whole row, `[documents * width]` (0 where the block pads); `padding` says where that is, `[padded]`.
-    `mask` is `tree_mask`'s, `[documents, 1, width, width]`; None for one sequence without branches, which is plain causal.
+    `mask` is `tree_mask`'s, `[documents, 1, width, width]`; None where no sequence has branches: padding stands behind them all, so
+    causal attention never shows it to a token.
     """
 
     documents: int
@@ -152,7 +153,7 @@ def _block(items: list[Sequence], starts: list[int]) -> Block:
         places[number, : len(item)] = torch.arange(start, start + len(item))
         document[number, : len(item)] = number
         branch[number, : len(item)] = torch.tensor(item.branches)
-    plain = len(items) == 1 and not any(items[0].branches)
+    plain = not any(any(item.branches) for item in items)
     return Block(
         len(items), width, places.flatten(), (document.flatten() < 0).nonzero()[:, 0], None if plain else tree_mask(document, branch)
     )
