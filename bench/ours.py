@@ -22,6 +22,9 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+SIDES = ("chosen", "rejected")
+
+
 class Stamps:
     """Progress that notes when each update (and each batch of the reference pass) ended: task, amount, wall and CPU seconds."""
 
@@ -90,12 +93,14 @@ def main(job: dict) -> dict:
     }
     tune.build(step(job), parents, out, context)
     peak = peak_mb()
-    losses = [json.loads(line)["loss"] for line in (out / METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
+    first = {"loss": lines[0]["loss"]} | {f"{side} log p": lines[0][f"{side}_logprob"] for side in SIDES if job["objective"] == "dpo"}
     shutil.rmtree(out)
     return {
         "updates": stamps.spans("training"),
         "reference": stamps.spans("reference"),
-        "losses": losses,
+        "losses": [line["loss"] for line in lines],
+        "first": first,
         "peak_mb": peak,
         "gemm": gemm(torch.bfloat16),
     }
@@ -115,7 +120,7 @@ def half_billion(job: dict) -> dict:
         vocab_size=len(words),
         hidden_size=1024,
         intermediate_size=4096,
-        num_hidden_layers=28,
+        num_hidden_layers=31,
         num_attention_heads=16,
         num_key_value_heads=4,
         tie_word_embeddings=True,

@@ -92,9 +92,12 @@ def main(job: dict) -> dict:
         callbacks=[clock],
     )
     run.train()
-    losses = [row["loss"] for row in run.state.log_history if "loss" in row]
+    told = [row for row in run.state.log_history if "loss" in row]
+    first = {"loss": told[0]["loss"]}
+    if job["objective"] == "dpo":
+        first |= {f"{side} log p": told[0][f"logps/{side}"] for side in ("chosen", "rejected")}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"updates": clock.updates, "reference": [], "losses": losses, "peak_mb": peak / 1024}
+    return {"updates": clock.updates, "reference": [], "losses": [row["loss"] for row in told], "first": first, "peak_mb": peak / 1024}
 
 
 if __name__ == "__main__":

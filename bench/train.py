@@ -69,7 +69,7 @@ def made(asked: argparse.Namespace, examples: int) -> dict:
         [sys.executable, str(HERE / "rows.py"), str(asked.work / "data"), str(examples)], stdout=subprocess.PIPE, text=True, check=True
     )
     facts = json.loads(done.stdout)
-    print("tokens of prompt, chosen and rejected answer:", json.dumps(facts["lengths"]))
+    print("tokens of prompt, chosen and rejected answer:", json.dumps(facts["lengths"]), flush=True)
     return {
         "model": facts["model"],
         "data": str(asked.work / "data"),
@@ -85,18 +85,20 @@ def made(asked: argparse.Namespace, examples: int) -> dict:
 
 
 def check(job: dict, asked: argparse.Namespace) -> dict[str, dict]:
-    """The loss of the first update on the same few rows, in float32, before anything is learned: the two must say the same."""
+    """What both sides say of the same two rows in float32 before anything is learned: the loss; of DPO, whose loss is then log 2 whatever
+    the model, the mean log-probabilities of the answers.
+    """
     few = asked.work / "few"
     for kind in ("instruction/train.jsonl", "preference/train.jsonl", "pairs.jsonl"):
-        lines = (asked.work / "data" / kind).read_text().splitlines()[:8]
+        lines = (asked.work / "data" / kind).read_text().splitlines()[:2]
         (few / kind).parent.mkdir(parents=True, exist_ok=True)
         (few / kind).write_text("".join(f"{line}\n" for line in lines))
     found = {}
-    for name, settings in (("sft", {**SFT, "rows": 8, "packing": False}), ("dpo", DPO), ("orpo", ORPO)):
-        once = {**job, **settings, "data": str(few), "updates": 1, "precision": "float32", "sequence": 4096 if name == "sft" else 1024}
-        losses = {side: start(side, once, asked, f"check {name} {side}")["losses"][0] for side in ("ours", "trl")}
-        found[name] = {**losses, "difference": abs(losses["ours"] - losses["trl"])}
-        print(f"loss of the same rows, {name}: {losses['ours']:.6f} ours, {losses['trl']:.6f} TRL")
+    for name, settings in (("sft", {**SFT, "packing": False}), ("dpo", DPO), ("orpo", ORPO)):
+        once = {**job, **settings, "data": str(few), "updates": 1, "precision": "float32", "batch": 2, "rows": 2}
+        found[name] = {side: start(side, once, asked, f"check {name} {side}")["first"] for side in ("ours", "trl")}
+        for what, value in found[name]["ours"].items():
+            print(f"the same rows, {name}, {what}: {value:.5f} ours, {found[name]['trl'][what]:.5f} TRL", flush=True)
     return found
 
 
