@@ -13,8 +13,8 @@ import torch
 
 from eutectic.artifacts import METRICS, Artifact
 from eutectic.context import Context
-from eutectic.specs.steps import TrainStep
-from eutectic.train import tune
+from eutectic.specs.steps import ReferenceStep, TrainStep
+from eutectic.train import objectives, reference, tune
 
 
 def peak_mb() -> float:
@@ -91,7 +91,13 @@ def main(job: dict) -> dict:
         "model": (Artifact("checkpoint", "start", "a" * 64, Path(job["model"])),),
         "dataset": (Artifact("dataset", "data", "b" * 64, Path(job["data"]) / kind),),
     }
-    tune.build(step(job), parents, out, context)
+    spec = step(job)
+    if objectives.find(spec.objective).reference:
+        parents["reference"] = (Artifact("reference_logprobs", "reference", "c" * 64, out / "reference"),)
+        (out / "reference").mkdir()
+        asked = ReferenceStep(**{name: getattr(spec, name) for name in ReferenceStep.model_fields})
+        reference.build(asked, parents, out / "reference", context)
+    tune.build(spec, parents, out, context)
     peak = peak_mb()
     lines = [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
     first = {"loss": lines[0]["loss"]} | {f"{side} log p": lines[0][f"{side}_logprob"] for side in SIDES if job["objective"] == "dpo"}

@@ -19,7 +19,7 @@ from eutectic import artifacts
 from eutectic.artifacts import LEDGER, TRAIN, Artifact, Parents
 from eutectic.context import Context
 from eutectic.errors import WorkError
-from eutectic.models import device, loading
+from eutectic.models import device, fused, loading
 from eutectic.models.attention import tiled_attention
 from eutectic.models.checkpoint import SINGLE, Checkpoint, write
 from eutectic.models.logprobs import TILE_TOKENS, group_logprobs
@@ -46,7 +46,7 @@ def build(spec: ReferenceStep, parents: Parents, out: Path, context: Context, *,
     examples = read(dataset / TRAIN, "preference", loading.tokenizer(start), spec)
     compiled = plan.compile_plan(examples.sequences, plan.budgeted(spec, parents), pairs=True)
     dtype = torch.float32 if spec.precision == "float32" else device.compute_dtype(where)
-    model = loading.load(start, dtype, where)
+    model = fused.fuse(loading.load(start, dtype, where), compiled=context.compile)  # as the stage itself will compute
     saved = out / STATE / f"{compiled.digest}.safetensors"  # what another plan left behind has another name
     logprobs, seconds = _worked_out(model, examples.sequences, compiled, saved, context, save_seconds)
     _write(out / LOGPROBS, logprobs=logprobs)
