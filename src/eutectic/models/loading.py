@@ -48,25 +48,18 @@ def publish(state: Mapping[str, torch.Tensor], start: Path, out: Path, dtype: to
     transformers' own saving would rewrite the config and lose top-level `rope_theta` for older readers. A name of `start` that `state`
     lacks is the tied head's second name and gets the embedding; a name or shape that fits nothing is an `InputError`.
     """
-    names = open_checkpoint(start).names
+    checkpoint = open_checkpoint(start)
+    names = checkpoint.names
     tied = {name: "model.embed_tokens.weight" for name in names if name == "lm_head.weight" and name not in state}
     absent = [name for name in names if tied.get(name, name) not in state]
     if absent or len(names) != len(state) + len(tied):
         raise InputError(f"its tensors do not fit the trained model ({', '.join(absent[:3]) or 'more were trained'})", file=start)
+    types = {name: dtype if checkpoint.dtype(name).is_floating_point else checkpoint.dtype(name) for name in names}
     copy_assets(start, out)
-    write(out, ((name, state[tied.get(name, name)]) for name in names), dtype=dtype)
+    # With a layout tensors are asked for one by one, so a mapping that works them out never holds them all.
+    layout = [(name, types[name], checkpoint.shape(name)) for name in names]
+    write(out, ((name, state[tied.get(name, name)]) for name in names), layout=layout)
     set_config_dtype(out, dtype)
-
-
-def checkpoint_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Parameters by the names they have on disk; a tied head is stored once, under the embedding's name."""
-    seen: dict[int, str] = {}
-    state: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=True):
-        if parameter.data_ptr() not in seen:
-            seen[parameter.data_ptr()] = name
-            state[name] = parameter.detach()
-    return state
 
 
 def swap(model: PreTrainedModel, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
