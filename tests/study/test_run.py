@@ -18,7 +18,7 @@ from eutectic.specs.rows import ItemScore, Turn
 from eutectic.study.study import Study
 
 ONE_THREAD = Context(threads=1)
-TIMED = {"converse", "image_prompts", "train"}  # their folders also hold seconds, which differ from run to run
+TIMED = {"converse", "image_prompts", "reference", "train"}  # their folders also hold seconds, which differ from run to run
 
 
 def contents(folder: Path) -> dict[str, str]:

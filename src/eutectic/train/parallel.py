@@ -23,6 +23,7 @@ from eutectic.context import Context, Silent
 from eutectic.errors import EutecticError, InputError, WorkError
 from eutectic.processes import Relay, die_with, relayed, threads_each
 from eutectic.specs.steps import TrainStep
+from eutectic.store import full_disk_is_an_error
 from eutectic.train import stage
 from eutectic.train.team import Team
 
@@ -88,7 +89,8 @@ def _process(job: Job) -> dict[str, Any]:
         context = replace(job.context, devices=(place,))
         if not team.leads:  # one process tells
             context = replace(context, progress=Silent(), track=())
-        return stage.train(job.spec, job.parents, job.out, context, job.save_seconds, team)
+        with full_disk_is_an_error(job.out):
+            return stage.train(job.spec, job.parents, job.out, context, job.save_seconds, team)
     except EutecticError as error:
         if rank == 0 or not (job.out / ERROR).exists():
             where = {"file": str(error.file) if error.file else None, "line": error.line, "place": error.place}

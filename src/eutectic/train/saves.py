@@ -6,7 +6,9 @@ Tensors are saved by torch's distributed checkpoint, each process its part, so t
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from eutectic.artifacts import METRICS, read_json, write_json
 from eutectic.models.checkpoint import open_checkpoint, write
+from eutectic.models.sharded import local
 from eutectic.store import sync
 from eutectic.train.team import Team
 
@@ -58,9 +62,7 @@ class Saves:
         if self.team.leads:
             shutil.rmtree(fresh, ignore_errors=True)
         self.team.wait()
-        writer = FileSystemWriter(fresh, overwrite=True)
-        with _alone_is_meant():
-            save(dict(tensors), storage_writer=writer)
+        self._write(fresh, dict(tensors))
         if self.team.leads:
             write_json(fresh / "facts.json", {"updates": updates, "seconds": seconds})
             for path in (fresh / "facts.json", fresh):
@@ -71,6 +73,16 @@ class Saves:
                 for folder in older:
                     shutil.rmtree(folder)
         self.team.wait()
+
+    def _write(self, folder: Path, state: dict[str, Tensor]) -> None:
+        """Write a save. A disk that fills is an `OSError`, which torch's writer would tell as a misplaced byte."""
+        try:
+            with _alone_is_meant():
+                save(state, storage_writer=FileSystemWriter(folder, overwrite=True))
+        except (RuntimeError, CheckpointException) as error:
+            if shutil.disk_usage(self.folder).free < sum(local(tensor).nbytes for tensor in state.values()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+            raise
 
     def load(self, folder: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Fill `tensors` in place from a save, made by any number of processes."""
