@@ -28,7 +28,7 @@ def both(spec, tiny, data, tmp_path, track=()):
     return tmp_path / "one", tmp_path / "two"
 
 
-@pytest.mark.parametrize("objective", ["cpt", "sft", "dpo", "orpo"])
+@pytest.mark.parametrize("objective", list(KINDS))
 def test_two_processes_give_the_losses_and_weights_of_one(objective, tiny, datasets, tmp_path):
     spec = step(objective, precision="float32", publish_dtype="float32", weight_decay=0.1)
     one, two = both(spec, tiny, datasets[KINDS[objective]], tmp_path)
@@ -40,6 +40,9 @@ def test_two_processes_give_the_losses_and_weights_of_one(objective, tiny, datas
     ledgers = [json.loads((out / "ledger.json").read_text()) for out in (one, two)]
     assert [ledger.pop("processes") for ledger in ledgers] == [1, 2]
     assert ledgers[0]["plan"] == ledgers[1]["plan"]
+    if KINDS[objective] == "preference":
+        here, there = (ledger["held_out"]["after"]["kl"] for ledger in ledgers)
+        assert there == pytest.approx(here, rel=1e-3)
     assert ledgers[0]["tokens"] == ledgers[1]["tokens"]
 
 
