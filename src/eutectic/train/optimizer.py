@@ -5,7 +5,8 @@ would stand still. Two ways round it, one class each: float32 masters (Micikevic
 rounded copies the model computes with; or stochastic rounding of the bf16 weights themselves (Gupta et al. 2015, arXiv 1502.02551,
 sec. 4), which takes 10 instead of 18 bytes a weight.
 
-Both keep what one process holds: of a divided model its part of every weight. Gradients are summed in float32 over the micro-batches.
+Both keep what one process holds: of a divided model its part of every weight. Gradients are summed in float32 over the micro-batches, but
+for a divided model held in bf16: the sharding sums over processes in float32 and keeps the sum of micro-batches in the weights' own type.
 """
 
 from __future__ import annotations
