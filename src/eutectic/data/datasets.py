@@ -19,7 +19,7 @@ from eutectic.specs.rows import Document, Item, PreferenceRow
 from eutectic.specs.steps import DatasetStep
 
 # Held-out rows are read before and after every stage; a few hundred measure it well enough, and never more than there are to train on.
-HELD_OUT_ROWS = 300
+HELD_OUT_ROWS = 500
 
 
 def build(spec: DatasetStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:

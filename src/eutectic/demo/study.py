@@ -50,9 +50,9 @@ FULL = Size(
     items=1000,
     quantities=200,
     greedy=100,
-    instructions=700,
+    instructions=600,
     element_questions=240,
-    pairs=420,
+    pairs=500,
     talkers='["*", "*/*"]',
     painters='[instruct, instruct/cpt, instruct/cpt-sft-dpo, "paper:instruct/cpt-sft-dpo"]',
 )

@@ -40,7 +40,11 @@ def several(kind: str, numbers: str) -> tuple[str, ...]:
 
 
 def prepare(context: Context) -> torch.device:
-    """Set the threads of this process and return the device. Every step calls it: a reused worker keeps its thread pool."""
+    """Set the threads of this process and return the device. Every step calls it: a reused worker keeps its thread pool.
+
+    oneDNN keeps the code it made for each shape of product, 1,024 of them; rows of ever new lengths would fill half a gigabyte with it.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # read at the first product
     torch.set_num_threads(context.threads)
     return torch.device(context.device)
 

@@ -43,7 +43,7 @@ class Work:
 
 WORK: dict[str, Work] = {
     "corpus": Work("corpus", "eutectic.data.corpus"),
-    "dataset": Work("dataset", "eutectic.data.datasets"),
+    "dataset": Work("dataset", "eutectic.data.datasets", revision=2),
     "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
     "adopt": Work("checkpoint", "eutectic.train.adopt"),
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
