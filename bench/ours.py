@@ -1,5 +1,6 @@
 """One run of ours through the front door of training, in its own process: `python bench/ours.py JOB.json` writes `job["out"]`."""
 
+import contextlib
 import itertools
 import json
 import resource
@@ -65,6 +66,13 @@ def gemm(dtype: torch.dtype, size: int = 2048) -> dict[str, float]:
     return {"wall": 2 * size**3 / min(wall) / 1e12, "cpu": 2 * size**3 / min(cpu) / 1e12}
 
 
+def shares(profile: torch.profiler.profile) -> list[dict]:
+    """Share of the processor time that each of the operations took itself, the largest first."""
+    found = sorted(profile.key_averages(), key=lambda each: -each.self_cpu_time_total)
+    total = sum(each.self_cpu_time_total for each in found)
+    return [{"operation": each.key, "share": each.self_cpu_time_total / total, "calls": each.count} for each in found[:16]]
+
+
 def step(job: dict) -> TrainStep:
     return TrainStep(
         objective=job["objective"],
@@ -97,7 +105,9 @@ def main(job: dict) -> dict:
         (out / "reference").mkdir()
         asked = ReferenceStep(**{name: getattr(spec, name) for name in ReferenceStep.model_fields})
         reference.build(asked, parents, out / "reference", context)
-    tune.build(spec, parents, out, context)
+    profile = torch.profiler.profile() if job.get("profile") else None
+    with profile or contextlib.nullcontext():
+        tune.build(spec, parents, out, context)
     peak = peak_mb()
     lines = [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
     first = {"loss": lines[0]["loss"]} | {f"{side} log p": lines[0][f"{side}_logprob"] for side in SIDES if job["objective"] == "dpo"}
@@ -109,6 +119,7 @@ def main(job: dict) -> dict:
         "first": first,
         "peak_mb": peak,
         "gemm": gemm(torch.bfloat16),
+        "profile": shares(profile) if profile else [],
     }
 
 

@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="an environment made from constraints-oracle.txt")
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for data and figures")
     parser.add_argument("--half-billion", action="store_true", help="instead: full fine-tuning of a random 0.5B Llama")
+    parser.add_argument("--profile", metavar="RUN", help="instead: where the time of one of our runs goes, over a few updates")
     parser.add_argument("--no-check", action="store_true", help="do not compare losses first")
     return parser.parse_args()
 
@@ -151,6 +152,13 @@ def main() -> None:
         print(
             f"full fine-tuning of {found['parameters'] / 1e6:.0f} M parameters: peak {found['peak_mb']:,.0f} MB, losses {found['losses']}"
         )
+        return
+    if asked.profile:
+        asked.updates = min(asked.updates, 4)
+        job = made(asked, 40 * asked.updates)
+        found = start("ours", {**job, **RUNS[asked.profile][1], "profile": True}, asked, f"profile {asked.profile}")
+        for row in found["profile"]:
+            print(f"{row['share']:6.1%}  {row['calls']:7,} calls  {row['operation']}")
         return
     names = asked.runs.split(",")
     job = made(asked, max(8 * asked.updates, 40 * asked.updates if "sft" in asked.runs else 0))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eutectic.errors import InputError
-from eutectic.merge.methods import schema
+from eutectic.merge.methods import find
 from eutectic.merge.schedule import check_parameters, count_layers, depth, interpolate, layer_of, resolve, value_at
 
 PAPER = [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]}, 0.5]
@@ -61,14 +61,14 @@ def test_the_first_filter_that_fits_wins() -> None:
 
 def test_values_of_one_model_come_before_those_of_the_merge() -> None:
     parameters = {"weight": 0.5, "density": 0.2, "models": [{"weight": [{"filter": "mlp", "value": 0.9}]}, {}]}
-    found = resolve(parameters, schema("ties"), "layers.0.mlp.w", 1, 2)
+    found = resolve(parameters, find("ties").schema, "layers.0.mlp.w", 1, 2)
     assert found == {"weight": (0.9, 0.5), "density": (0.2, 0.2), "normalize": True, "lambda_": 1.0}
-    assert resolve(parameters, schema("ties"), "norm", 1, 2)["weight"] == (0.5, 0.5)
+    assert resolve(parameters, find("ties").schema, "norm", 1, 2)["weight"] == (0.5, 0.5)
 
 
 def test_a_tensor_left_out_by_all_filters_is_an_error_naming_it() -> None:
     with pytest.raises(InputError, match=r"parameters\.t: no entry of `t` fits the tensor model\.norm.*bare value"):
-        resolve({"t": PAPER[:2]}, schema("slerp"), "model.norm.weight", 5, 1)
+        resolve({"t": PAPER[:2]}, find("slerp").schema, "model.norm.weight", 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_tensor_left_out_by_all_filters_is_an_error_naming_it() -> None:
 )
 def test_what_is_wrong_with_parameters_is_said_with_its_place(method: str, parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        check_parameters(parameters, schema(method), 2)
+        check_parameters(parameters, find(method).schema, 2)
     assert caught.value.place.startswith("parameters")

@@ -226,7 +226,6 @@ def test_threads_and_parts_do_not_change_a_bit(
 ) -> None:
     base, one, _ = trio
     monkeypatch.setattr(group, "CHUNK", 64)
-    monkeypatch.setattr(stream, "CHUNK", 64)
     monkeypatch.setattr(stream, "LARGE", 500)
     monkeypatch.setattr(stream, "AHEAD", 700)
     monkeypatch.setattr(group, "BATCH", 3)
@@ -405,7 +404,7 @@ def test_parents_that_do_not_fit_say_what_differs_and_what_to_do(checkpoint: Cal
         ("slerp", True, 2, {"t": 0.5}, "was given 2 models and a base"),
         ("linear", False, 2, {"t": 0.5}, "was given 2 models and no base"),
         ("linear", True, 1, {}, "needs `t`"),
-        ("linear", False, 0, {}, "at least one model"),
+        ("linear", False, 0, {}, "at least 1 model"),
         ("linear", False, 2, {"weight": 0}, "add up to zero"),
         ("linear", False, 2, {"models": [{"weight": 1}, {"weight": -1}]}, "add up to zero"),
         ("ties", True, 2, {"gamma": 1}, "`gamma` is not known"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from eutectic.context import Context
 from eutectic.models import device, loading, logprobs
 from eutectic.models.attention import tiled_attention
-from eutectic.models.packing import pack, sequence, tile, tree_mask
+from eutectic.models.packing import ROUND, pack, sequence, tile, tree_mask
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,10 @@ def test_tiles_hold_every_token_once_and_score_what_was_asked(lengths):
     sequences = [plain(str(i), [7] * n) for i, n in enumerate(lengths)]
     tiles = tile(sequences, 1024)
     assert sorted(m for t in tiles for m in t.members) == list(range(len(lengths)))
-    assert sum(t.tokens for t in tiles) == sum(lengths)
+    for t in tiles:
+        assert 0 <= t.tokens - sum(lengths[m] for m in t.members) < ROUND
+        assert t.tokens == t.ids.numel() == t.positions.numel()
+        assert t.tokens % ROUND == 0
     assert sum(len(t.targets) for t in tiles) == sum(n - 1 for n in lengths)
     for t in tiles:
         assert t.ids.numel() <= max(1024, 1 << (max(lengths) - 1).bit_length())

@@ -218,20 +218,23 @@ from training_world import KINDS, parents, step
 from eutectic.context import Context
 from eutectic.train import tune
 stage, out = step({objective!r}, epochs={epochs}), Path({out!r})
-tune.build(stage, parents(Path({model!r}), Path({data!r}), stage, out.parent / "reference"), out, Context(threads=1), save_seconds=0.0)
+tune.build(stage, parents(Path({model!r}), Path({data!r}), stage, out.parent / "reference"), out, Context(devices=("cpu",) * {processes}, threads={processes}), save_seconds=0.0)
 """
 
 
-@pytest.mark.parametrize("objective", ["cpt", "dpo"])
-def test_a_run_killed_again_and_again_reaches_the_same_weights(objective, tiny, datasets, tmp_path, soak):
+@pytest.mark.parametrize(("objective", "processes"), [("cpt", 1), ("dpo", 1), ("cpt", 2)])
+def test_a_run_killed_again_and_again_reaches_the_same_weights(objective, processes, tiny, datasets, tmp_path, soak):
     whole, broken, data = tmp_path / "whole", tmp_path / "broken", datasets[KINDS[objective]]
     whole.mkdir()
     broken.mkdir()
     epochs = 12
     stage = step(objective, epochs=epochs)
-    tune.build(stage, parents(tiny, data, stage, tmp_path / "reference"), whole, ONE)
+    context = Context(devices=("cpu",) * processes, threads=processes)
+    tune.build(stage, parents(tiny, data, stage, tmp_path / "reference"), whole, context)
     tests = str(Path(__file__).parent)
-    code = RUN.format(tests=tests, objective=objective, epochs=epochs, model=str(tiny), data=str(data), out=str(broken))
+    code = RUN.format(
+        tests=tests, objective=objective, processes=processes, epochs=epochs, model=str(tiny), data=str(data), out=str(broken)
+    )
     kills = 0
     stride = 3 if soak else len(metrics(whole)) // 4
     for _ in range(40 if soak else 8):

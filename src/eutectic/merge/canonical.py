@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eutectic.merge.methods import RANDOM, schema
+from eutectic.merge.methods import find
 from eutectic.merge.schedule import numbers
 from eutectic.specs.steps import MergeStep
 
+LINES = ("linear", "slerp")  # their `t` goes from the base to the model
 UNTRIMMED = {"dare_linear": "task_arithmetic", "dare_ties": "ties"}
 
 
@@ -36,9 +37,10 @@ def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
         given = {key: value for key, value in given.items() if key in ("t", "out_dtype")}
     elif method == "linear" and given.get("normalize", True) and "models" not in given and _constant(given, "weight", 1.0) not in (None, 0):
         given.pop("weight", None)
-    known = schema(method)
+    made = find(method)
+    known = made.schema
     kept = {name: value for name, value in given.items() if name not in known or value != known[name].default}
-    return MergeStep(method=method, parameters=kept, seed=step.seed if method in RANDOM else 0)
+    return MergeStep(method=method, parameters=kept, seed=step.seed if made.random else 0)
 
 
 def _shared(parameters: Mapping[str, Any], n_models: int) -> dict[str, Any]:
@@ -110,12 +112,14 @@ def controls(step: MergeStep, *, has_base: bool = True, n_models: int = 1) -> li
 def _control_parameters(own: MergeStep, *, has_base: bool, n_models: int) -> list[tuple[str, dict[str, Any]]]:
     if not (has_base and n_models == 1):
         return [("linear", {})]
-    t = own.parameters.get("t")
-    if t is None:
+    if own.method not in LINES:
         normalize = own.parameters.get("normalize", own.method == "ties")
         weight = 1.0 if normalize else _constant(own.parameters, "weight", 1.0)
         strength = _constant(own.parameters, "lambda", 1.0)
-        return [("linear", {"t": 0.5 if weight is None or strength is None else weight * strength})]
+        if weight is None or strength is None or "lambda" not in find(own.method).schema:
+            return [("linear", {"t": 0.5})]
+        return [("linear", {"t": weight * strength})]
+    t = own.parameters["t"]
     if isinstance(t, int | float):
         return [("linear", {"t": t})]
     return [("linear_schedule", {"t": t}), ("linear", {"t": 0.5})]

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from eutectic.artifacts import SUMMARY, TENSORS, Parents, one, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.merge.canonical import controls
-from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
-from eutectic.merge.methods import Recipe
+from eutectic.merge.group import SCRATCH, Each, Group
+from eutectic.merge.recipe import Recipe
 from eutectic.merge.schedule import layer_of
 from eutectic.merge.stream import Merge, in_order
 from eutectic.models import device
@@ -69,9 +70,9 @@ def measure(merge: Merge, parents: Parents, context: Context) -> Iterator[Tensor
 
 
 def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry:
-    name, sources = group.name, group.all
+    name = group.name
     recipe, line = merge.recipe(name, each), plain.recipe(name, each)
-    products = group.total(lambda parts: _gram(parts, sources)) if group.elements else torch.zeros(len(sources), len(sources))
+    products = group.products(base_is_input=True) if group.elements else np.zeros((len(group.all),) * 2)
     angle, distance = pair_geometry(products)
     ulps, total = _from_linear(merge, plain, group, (recipe, line), each)
     t = merge.arguments[name].get("t")
@@ -89,13 +90,7 @@ def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry
     )
 
 
-def _gram(parts: Parts, sources: Sequence[Source]) -> torch.Tensor:
-    """Dot products `[parents, parents]` of one part, in fp64."""
-    stacked = torch.stack([parts.of(source).double() for source in sources])
-    return stacked @ stacked.T
-
-
-def pair_geometry(products: torch.Tensor) -> tuple[float, float]:
+def pair_geometry(products: np.ndarray) -> tuple[float, float]:
     """Angle (radians) between the first two parents and |a - b| / |a| from the dot products; 0 where there is only one or a norm is 0."""
     if len(products) < 2:
         return 0.0, 0.0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from eutectic.models.safetensors_file import as_bytes
 CHUNK = 1 << 18  # elements a part: its fp32 form stays in the cache. DARE draws by part, so another value is another merge
 BATCH = 64  # parts whose measurements may wait to be added up
 Each = Callable[[Callable[[int], torch.Tensor], Sequence[int]], Iterable[torch.Tensor]]  # `map`, or a thread pool's
+Along: TypeAlias = Literal[
+    "tensor", "rows", "columns"
+]  # what a sum goes over: all, each row of the last dimension, each column of the first
 
 
 class Source(Protocol):
@@ -40,7 +43,7 @@ class Source(Protocol):
         """Storage type of a tensor."""
 
     def read(self, name: str, start: int, into: torch.Tensor) -> None:
-        """Fill `into`, flat and of the storage type, with the elements of a tensor from `start` on (the start of a part)."""
+        """Fill `into`, flat and of the storage type, with the elements of a tensor from `start` on."""
 
 
 class Scratch(threading.local):
@@ -52,11 +55,14 @@ class Scratch(threading.local):
 
     def take(self, count: int, dtype: torch.dtype) -> torch.Tensor:
         """A flat tensor that is the caller's until the frame around it ends; its content is whatever was there."""
+        size = count * dtype.itemsize
         if self.used == len(self.blocks):
-            self.blocks.append(torch.empty(CHUNK * 8, dtype=torch.uint8))
+            self.blocks.append(torch.empty(max(size, CHUNK * 8), dtype=torch.uint8))
+        elif len(self.blocks[self.used]) < size:  # a row longer than a part
+            self.blocks[self.used] = torch.empty(size, dtype=torch.uint8)
         block = self.blocks[self.used]
         self.used += 1
-        return block[: count * dtype.itemsize].view(dtype)
+        return block[:size].view(dtype)
 
     @contextlib.contextmanager
     def frame(self) -> Iterator[None]:
@@ -102,17 +108,55 @@ class Parts:
         assert self.group.base is not None
         return self.of(self.group.base)
 
+    def delta(self, model: int) -> torch.Tensor:
+        """fp32 elements of a model less those of the base, where there is one."""
+        found = self.of(self.group.models[model])
+        return found if self.group.base is None else found.sub_(self.base())
+
+    def spread(self, values: np.ndarray, along: Along) -> torch.Tensor:
+        """One value for the tensor, or for each of its rows or columns, as fp32 at each element of this part (which holds whole rows)."""
+        if along == "tensor":
+            return torch.tensor(float(values), dtype=torch.float32)
+        wide = SCRATCH.take(self.count, torch.float32)
+        if along == "columns":
+            wide.view(-1, self.group.line).copy_(torch.from_numpy(values))
+        else:
+            first = self.start // self.group.row
+            wide.view(-1, self.group.row).copy_(torch.from_numpy(values[first : first + self.count // self.group.row])[:, None])
+        return wide
+
 
 @dataclass(frozen=True)
 class Group:
     """One tensor of all parents. `each` maps a function over part starts, on as many threads as the caller allows."""
 
     name: str
-    elements: int
+    shape: tuple[int, ...]
     base: Source | None
     models: tuple[Source, ...]
     seed: int
     each: Each
+    rows: bool = False  # parts hold whole rows
+
+    @property
+    def elements(self) -> int:
+        """Elements of the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def row(self) -> int:
+        """Elements of a row: the last dimension."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def line(self) -> int:
+        """Elements behind one index of the first dimension; of a vector, all."""
+        return max(1, math.prod(self.shape[1:]) if len(self.shape) > 1 else self.elements)
+
+    @property
+    def step(self) -> int:
+        """Elements of a part."""
+        return CHUNK if not self.rows else max(1, CHUNK // self.line) * self.line
 
     @property
     def all(self) -> tuple[Source, ...]:
@@ -122,11 +166,11 @@ class Group:
     @property
     def starts(self) -> range:
         """First elements of the parts."""
-        return range(0, self.elements, CHUNK)
+        return range(0, self.elements, self.step)
 
     def parts(self, start: int) -> Parts:
         """The part that begins at `start`."""
-        return Parts(self, start, min(CHUNK, self.elements - start))
+        return Parts(self, start, min(self.step, self.elements - start))
 
     def index(self, source: Source) -> int:
         """Position of a parent among the models; -1 for the base."""
@@ -140,67 +184,140 @@ class Group:
         """Sum of the values as fp32 numbers."""
         return torch.tensor(list(values), dtype=torch.float32).sum().item()
 
-    def total(self, measure: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
-        """Sum of a measurement over all parts, in their order."""
+    def mapped(self, measure: Callable[[Parts], torch.Tensor]) -> Iterator[torch.Tensor]:
+        """A measurement of each part, in their order."""
 
         def one(start: int) -> torch.Tensor:
             with SCRATCH.frame():
                 return measure(self.parts(start))
 
-        found: torch.Tensor | None = None
         for first in range(0, len(self.starts), BATCH):
-            for value in self.each(one, self.starts[first : first + BATCH]):
-                found = value if found is None else found.add_(value)
+            yield from self.each(one, self.starts[first : first + BATCH])
+
+    def total(self, measure: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
+        """Sum of a measurement over all parts, in their order."""
+        found: torch.Tensor | None = None
+        for value in self.mapped(measure):
+            found = value if found is None else found.add_(value)
         if found is None:
             raise InputError("is empty", place=self.name)
         return found
 
     def angle(self) -> tuple[float, tuple[float, float]]:
-        """Angle (radians) between base and model as vectors, and their norms; sums in fp64. The angle is 0 where a norm is 0."""
-        aa, ab, bb = self.total(partial(_products, pair=self.all)).tolist()
-        for source, square in zip(self.all, (aa, bb), strict=True):
-            if not math.isfinite(square):
-                self.refuse_not_finite(source)
+        """Angle (radians) between base and model as vectors, and their norms. The angle is 0 where a norm is 0."""
+        (aa, ab), (_, bb) = self.products(base_is_input=True).tolist()
         norms = (math.sqrt(aa), math.sqrt(bb))
         if 0.0 in norms:
             return 0.0, norms
         return math.acos(max(-1.0, min(1.0, ab / (norms[0] * norms[1])))), norms
 
-    def largest(self, model: int, density: float) -> Callable[[Parts, torch.Tensor], None]:
-        """A trim that keeps the `density` share of a model's delta with the largest magnitudes.
+    def products(self, *, base_is_input: bool = False) -> np.ndarray:
+        """Dot products `[n, n]` of all models as vectors, fp64: of their deltas where there is a base, unless it is one of them."""
+        found: np.ndarray = self.total(partial(_products, deltas=not base_is_input)).numpy()
+        if base_is_input:  # deltas are checked as they are read
+            for source, square in zip(self.all, found.diagonal(), strict=True):
+                if not math.isfinite(square):
+                    self.refuse_not_finite(source)
+        return found
 
-        The magnitude at the border is found exactly by two histograms over its bits (15, then 16). Elements of equal magnitude at the
-        border all stay: nothing tells them apart, and with bf16 parents there are many.
+    def sums(self, measure: Callable[[Parts], torch.Tensor], along: Along) -> np.ndarray:
+        """Sums of a measurement of each element, fp64: one number, or one for each row `[rows]` or column `[columns]`."""
+        if along == "tensor":
+            return self.total(lambda parts: measure(parts).sum(dtype=torch.float64)).numpy()
+        if along == "columns":
+            return self.total(lambda parts: measure(parts).view(-1, self.line).sum(0, dtype=torch.float64)).numpy()
+        return torch.cat(list(self.mapped(lambda parts: measure(parts).view(-1, self.row).sum(1, dtype=torch.float64)))).numpy()
+
+    def ordered(self, measure: Callable[[Parts], torch.Tensor], places: Sequence[int]) -> list[float]:
+        """The values of a measurement of each element (fp32, not negative) that stand at these places when all are sorted, smallest first.
+
+        Found exactly by histograms over the bits (15, then 16 for each place): for floats that are not negative these are in their order.
         """
-        source, keep = self.models[model], max(1, int(density * self.elements))
-        high, rest = _border(self.total(partial(_high_bits, source=source)), keep)
-        low, _ = _border(self.total(partial(_low_bits, source=source, high=high)), rest)
-        below = torch.tensor((high << 16 | low) - 1, dtype=torch.int32).view(torch.float32).item()  # the next smaller magnitude
+        high = self.total(lambda parts: torch.bincount(measure(parts).view(torch.int32) >> 16, minlength=1 << 15)).cumsum(0)
+        found = []
+        for place in places:
+            top = int(torch.searchsorted(high, place, right=True))
+            low = self.total(partial(_low_bits, measure=measure, high=top)).cumsum(0)
+            rest = place - (int(high[top - 1]) if top else 0)
+            bits = top << 16 | int(torch.searchsorted(low, rest, right=True))
+            found.append(torch.tensor(bits, dtype=torch.int32).view(torch.float32).item())
+        return found
+
+    def largest(self, model: int, density: float) -> Callable[[Parts, torch.Tensor], None]:
+        """A trim that keeps the `density` share of a model's delta with the largest magnitudes, one element at least.
+
+        Elements of equal magnitude at the border all stay: nothing tells them apart, and with bf16 parents there are many.
+        """
+        keep = max(1, int(density * self.elements))
+        (border,) = self.ordered(partial(_magnitude, model=model), [self.elements - keep])
+        below = float(np.nextafter(np.float32(border), np.float32(0)))  # what is at most this goes
 
         def trim(_: Parts, delta: torch.Tensor) -> None:
-            if high or low:
+            if border > 0:
                 torch.hardshrink(delta, below, out=delta)
 
         return trim
 
-    def random(self, model: int, density: float) -> Callable[[Parts, torch.Tensor], None]:
-        """A trim that keeps each element of a model's delta with probability `density` and divides it by `density`.
+    def middle(self, model: int, density: float, gamma: float) -> Callable[[Parts, torch.Tensor], None]:
+        """A trim that drops the `gamma` share of a model's delta with the largest magnitudes and keeps a `density` share of all below it.
 
-        Philox streams keyed by the seed, the tensor's name, its bytes in that parent and the part: order of models, threads and shards
-        do not matter.
+        The sum of both shares may reach 1, then fewer large ones go.
         """
-        source, digest = self.models[model], blake3()
-        for start in self.starts:
-            with SCRATCH.frame():
-                digest.update(as_bytes(self.parts(start).stored(source)))
-        purpose, border = f"{self.name}:{digest.hexdigest()}", round(density * 2**32)
+        keep, above = int(density * self.elements), int(gamma * self.elements)
+        first = max(0, self.elements - keep - above)
+        low, high = self.ordered(partial(_magnitude, model=model), [first, first + keep - 1]) if keep else (math.inf, 0.0)
 
-        def trim(parts: Parts, delta: torch.Tensor) -> None:
-            numbers = np.random.Philox(key=stream_seed(self.seed, f"{purpose}:{parts.start}")).random_raw((parts.count + 1) // 2)
-            keep = numbers.view(np.uint32)[: parts.count] < border
-            delta.mul_(torch.from_numpy(keep)).div_(density)
+        def trim(_: Parts, delta: torch.Tensor) -> None:
+            size = delta.abs()
+            delta.mul_((size >= low) & (size <= high))
 
         return trim
+
+    def random(self, model: int, density: float, *, rescale: bool) -> Callable[[Parts, torch.Tensor], None]:
+        """A trim that keeps each element of a model's delta with probability `density` and, if asked, divides it by `density`."""
+        purpose, border = self._purpose(model), round(density * 2**32)
+
+        def trim(parts: Parts, delta: torch.Tensor) -> None:
+            delta.mul_(torch.from_numpy(self._drawn(purpose, parts) < border))
+            if rescale:
+                delta.div_(density)
+
+        return trim
+
+    def random_by_rank(self, model: int, density: float, spread: float, *, rescale: bool) -> Callable[[Parts, torch.Tensor], None]:
+        """The same with a probability that rises with the rank of the magnitude in its row, from density - spread to density + spread."""
+        if not 0 < density - spread <= density + spread < 1:
+            raise InputError(
+                f"`density` {density:g} and `epsilon` {spread:g} give probabilities from {density - spread:g} to {density + spread:g}",
+                place="parameters.epsilon",
+                remedy="Choose them so that both lie between 0 and 1.",
+            )
+        purpose = self._purpose(model)
+
+        def trim(parts: Parts, delta: torch.Tensor) -> None:
+            ranks = delta.abs().view(-1, self.row).argsort(stable=True, dim=1).argsort(1).to(torch.float32)
+            share = ranks.mul_(2 * spread / (self.row - 1)).add_(density - spread) if self.row > 1 else ranks.fill_(density)
+            keep = torch.from_numpy(self._drawn(purpose, parts).astype(np.float64)).view_as(share) < share.double().mul(2**32)
+            delta.mul_(keep.view(-1))
+            if rescale:
+                delta.div_(share.view(-1))
+
+        return trim
+
+    def _purpose(self, model: int) -> str:
+        """What the random numbers of one model are for: the tensor's name and its bytes in that parent. Order of models, threads and
+        shards do not matter.
+        """
+        digest = blake3()
+        for start in self.starts:
+            with SCRATCH.frame():
+                digest.update(as_bytes(self.parts(start).stored(self.models[model])))
+        return f"{self.name}:{digest.hexdigest()}"
+
+    def _drawn(self, purpose: str, parts: Parts) -> np.ndarray:
+        """A number below 2^32 for each element of a part, from a Philox stream keyed by seed, purpose and part."""
+        numbers = np.random.Philox(key=stream_seed(self.seed, f"{purpose}:{parts.start}")).random_raw((parts.count + 1) // 2)
+        return numbers.view(np.uint32)[: parts.count]
 
     def refuse_not_finite(self, source: Source) -> None:
         """Raise `InputError` when a parent's tensor holds NaN or infinity, saying how many."""
@@ -217,27 +334,21 @@ class Group:
             )
 
 
-def _products(parts: Parts, pair: tuple[Source, ...]) -> torch.Tensor:
-    a, b = (SCRATCH.take(parts.count, torch.float64).copy_(parts.stored(source)) for source in pair)
-    return torch.stack([a.dot(a), a.dot(b), b.dot(b)])
+def _products(parts: Parts, *, deltas: bool) -> torch.Tensor:
+    group = parts.group
+    vectors = [parts.delta(i) for i in range(len(group.models))] if deltas else [parts.stored(source) for source in group.all]
+    wide = [SCRATCH.take(parts.count, torch.float64).copy_(vector) for vector in vectors]
+    found = torch.empty(len(wide), len(wide), dtype=torch.float64)
+    for i, one in enumerate(wide):
+        for j, other in enumerate(wide[: i + 1]):
+            found[i, j] = found[j, i] = one.dot(other)
+    return found
 
 
-def _magnitude_bits(parts: Parts, source: Source) -> torch.Tensor:
-    """Bits of |delta| as int32: for non-negative floats they are ordered as the numbers are."""
-    return parts.of(source).sub_(parts.base()).abs_().view(torch.int32)
+def _magnitude(parts: Parts, model: int) -> torch.Tensor:
+    return parts.delta(model).abs_()
 
 
-def _high_bits(parts: Parts, source: Source) -> torch.Tensor:
-    return torch.bincount(_magnitude_bits(parts, source).bitwise_right_shift_(16), minlength=1 << 15)
-
-
-def _low_bits(parts: Parts, source: Source, high: int) -> torch.Tensor:
-    bits = _magnitude_bits(parts, source)
+def _low_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor], high: int) -> torch.Tensor:
+    bits = measure(parts).view(torch.int32)
     return torch.bincount(bits[bits >> 16 == high] & 0xFFFF, minlength=1 << 16)
-
-
-def _border(counts: torch.Tensor, keep: int) -> tuple[int, int]:
-    """The bin in which the `keep`-th largest element lies, and which one of that bin it is, counted from above."""
-    above = counts.flip(0).cumsum(0)
-    place = int(torch.searchsorted(above, keep))
-    return len(above) - 1 - place, keep - (int(above[place - 1]) if place else 0)

@@ -15,13 +15,13 @@ from typing import Any
 
 from eutectic.errors import InputError
 from eutectic.merge.check import check
-from eutectic.merge.methods import INTERPOLATIONS, NEED_BASE, OUTPUT_TYPES, schema
+from eutectic.merge.methods import find
+from eutectic.merge.recipe import OUTPUT_TYPES, Method
 from eutectic.specs.steps import MergeStep
 from eutectic.yaml_file import YamlFile, read_yaml
 
 KEYS = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "tokenizer_source", "tokenizer")
 FOR_MEMORY = ("int8_mask",)  # saves mergekit memory, has no part in the result
-RESCALE = {"ties": False, "dare_linear": True, "dare_ties": True}  # what our formulas do; the key is read only to refuse the other
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,16 @@ def _merge(file: YamlFile, value: Mapping[str, Any]) -> MergekitMerge:
     method = value.get("merge_method")
     if not isinstance(method, str):
         raise InputError("`merge_method` is missing", file=file.path, remedy="Name the method, for instance `merge_method: slerp`.")
-    if method not in _methods():
-        raise InputError(
-            f"the merge method {method!r} is not supported", file=file.path, line=file.line_of(("merge_method",)),
-            remedy=f"Supported: {', '.join(_methods())}.",
-        )  # fmt: skip
+    try:
+        made = find(method)
+    except InputError as error:
+        raise error.at(file=file.path, line=file.line_of(("merge_method",))) from error
     base = _reference(file, value["base_model"], ("base_model",)) if value.get("base_model") is not None else None
     listed = _models(file, value)
     _check_tokenizer(file, value)
-    entries = [(name, own) for name, own in listed if method not in NEED_BASE or name != base]
-    if method in INTERPOLATIONS and len(entries) != 1:
-        found = f"{len(entries)} models beside {base!r}" if base else "no `base_model`"
-        raise InputError(
-            f"`{method}` goes from `base_model` to one other model, but the file has {found}",
-            file=file.path,
-            line=file.line_of(("models",)),
-        )
-    own = [_settings(file, settings, ("models", _index(listed, name), "parameters"), method) for name, settings in entries]
-    shared = _settings(file, value.get("parameters") or {}, ("parameters",), method)
+    entries = [(name, own) for name, own in listed if method == "linear" or name != base]  # linear counts a base that is listed as a model
+    own = [_settings(file, settings, ("models", _index(listed, name), "parameters"), made) for name, settings in entries]
+    shared = _settings(file, value.get("parameters") or {}, ("parameters",), made)
     parameters = {**shared, **({"models": own} if any(own) else {}), **_out_dtype(file, value)}
     step = MergeStep(method=method, parameters=parameters)
     lines = {name: file.line_of(("models", i, "model")) or 1 for i, (name, _) in enumerate(listed)}
@@ -76,12 +68,6 @@ def _merge(file: YamlFile, value: Mapping[str, Any]) -> MergekitMerge:
     except InputError as error:
         raise error.at(file=file.path, line=file.line_of(_place(error.place, [_index(listed, name) for name in models]))) from error
     return MergekitMerge(step, base, models, {**({base: file.line_of(("base_model",)) or 1} if base else {}), **lines})
-
-
-def _methods() -> tuple[str, ...]:
-    from eutectic.merge.methods import METHODS
-
-    return tuple(METHODS)
 
 
 def _index(listed: Sequence[tuple[str, Any]], name: str) -> int:
@@ -127,22 +113,17 @@ def _models(file: YamlFile, value: Mapping[str, Any]) -> list[tuple[str, Mapping
     return found
 
 
-def _settings(file: YamlFile, given: Any, place: tuple[str | int, ...], method: str) -> dict[str, Any]:
+def _settings(file: YamlFile, given: Any, place: tuple[str | int, ...], method: Method) -> dict[str, Any]:
     """Parameters without what has no part in the result; numbers that YAML 1.1 takes for text (`1e-3`) become numbers."""
     if not isinstance(given, dict):
         raise InputError("`parameters` must be a mapping", file=file.path, line=file.line_of(place))
     found = {}
     for name, setting in given.items():
-        if name == "rescale" and method in RESCALE:
-            if setting is not RESCALE[method]:
+        if name not in FOR_MEMORY and not (name == "rescale" and setting is False and name not in method.schema):
+            if name not in method.schema:
                 raise InputError(
-                    f"`rescale: {str(setting).lower()}` is not supported for {method}", file=file.path, line=file.line_of((*place, name))
-                )
-        elif name not in FOR_MEMORY:
-            if name not in schema(method):
-                raise InputError(
-                    f"the parameter `{name}` is not supported for {method}", file=file.path, line=file.line_of((*place, name)),
-                    remedy=f"Supported: {', '.join(schema(method))}.",
+                    f"the parameter `{name}` is not supported for {method.name}", file=file.path, line=file.line_of((*place, name)),
+                    remedy=f"Supported: {', '.join(method.schema)}.",
                 )  # fmt: skip
             found[name] = _numbers(setting)
     return found

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from eutectic.errors import InputError
-from eutectic.merge.methods import OUTPUT_TYPES, Parameter
+from eutectic.merge.recipe import OUTPUT_TYPES, Parameter
 
 BEFORE_LAYERS = re.compile(r"embed|wte|wpe|tok_embeddings|shared")
 Bounds = tuple[float, float]
-RANGES: dict[str, Bounds] = {"density": (1e-9, 1.0)}
+RANGES: dict[str, Bounds] = {"density": (1e-9, 1.0), "select_topk": (0.0, 1.0), "gamma": (0.0, 1.0)}
 
 
 def layer_of(tensor: str) -> int | None:
@@ -137,6 +137,9 @@ def _check_one(name: str, setting: Any, known: Mapping[str, Parameter], place: s
     elif known[name].kind == "bool":
         if not isinstance(setting, bool):
             raise InputError(f"must be true or false, not {setting!r}", place=place)
+    elif known[name].kind == "Count":
+        if not isinstance(setting, int) or isinstance(setting, bool) or setting < 1:
+            raise InputError(f"must be a whole number above 0, not {setting!r}", place=place)
     else:
         low, high = RANGES.get(name, (-math.inf, math.inf))
         for number in numbers(setting, place):

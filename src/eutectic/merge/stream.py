@@ -20,8 +20,9 @@ from eutectic.artifacts import Artifact, Parents, optional
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
 from eutectic.merge.check import check as check_step
-from eutectic.merge.group import CHUNK, SCRATCH, Each, Group, Parts, Source
-from eutectic.merge.methods import METHODS, Recipe, schema
+from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
+from eutectic.merge.methods import find
+from eutectic.merge.recipe import Recipe
 from eutectic.merge.schedule import count_layers, resolve
 from eutectic.merge.sources import Written, check_fit
 from eutectic.models import checkpoint, device
@@ -47,7 +48,8 @@ class Merge:
         self.names, self._first = everyone[0].names, everyone[0]
         self._recipes: dict[str, Recipe] = {}
         self._lock = threading.Lock()
-        known, layers = schema(spec.method), count_layers(self.names)
+        self.method, layers = find(spec.method), count_layers(self.names)
+        known = self.method.schema
         self.arguments = {name: resolve(spec.parameters, known, name, layers, len(self.models)) for name in self.names}
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -71,7 +73,7 @@ class Merge:
 
     def group(self, name: str, each: Each = map) -> Group:
         """The tensor of that name of all parents."""
-        return Group(name, self.elements(name), self.base, self.models, self.spec.seed, each)
+        return Group(name, self.shape(name), self.base, self.models, self.spec.seed, each, self.method.rows)
 
     def recipe(self, name: str, each: Each = map) -> Recipe:
         """How the tensor is made, measured once."""
@@ -79,7 +81,7 @@ class Merge:
             known = self._recipes.get(name)
         if known is None:
             group = self.group(name, each)
-            known = METHODS[self.spec.method](group, **self.arguments[name]) if self._floating(name) else self._same(group)
+            known = self.method.function(group, **self.arguments[name]) if self._floating(name) else self._same(group)
             with self._lock:
                 known = self._recipes.setdefault(name, known)
         return known
@@ -115,11 +117,18 @@ class Merge:
         return part
 
     def read(self, name: str, start: int, into: torch.Tensor) -> None:
-        """Fill `into` with the elements of a merged tensor from `start` on, which must be a whole part."""
-        group = self.group(name)
-        if start % CHUNK or len(into) != group.parts(start).count:
-            raise ValueError(f"elements {start}..{start + len(into)} of {name} are not one part")
-        self.part(group, self.recipe(name), start, into)
+        """Fill `into` with the elements of a merged tensor from `start` on; the parts they lie in are made whole."""
+        group, end = self.group(name), start + len(into)
+        recipe = self.recipe(name)
+        for first in range(start - start % group.step, end, group.step):
+            parts = group.parts(first)
+            if first >= start and first + parts.count <= end:
+                self.part(group, recipe, first, into[first - start :][: parts.count])
+            else:
+                with SCRATCH.frame():
+                    part = self.part(group, recipe, first, SCRATCH.take(parts.count, into.dtype))
+                    low, high = max(first, start), min(first + parts.count, end)
+                    into[low - start : high - start].copy_(part[low - first : high - first])
 
     def make(self, name: str, place: InMemory | OnDisk, each: Each) -> Recipe:
         """Make all parts of a tensor and give them to `place`."""

@@ -1,10 +1,10 @@
 """Packing: several sequences share a row, each attending to itself only; branches of a sequence share their trunk.
 
 A `Sequence` is a trunk of tokens, optionally with branches that continue it (a prompt with a chosen and a rejected answer, a question
-with its options). A row holds whole sequences one behind another without padding, so the linear maps never read any; attention takes
-the sequences out of the row, block by block of about equal lengths (models/attention.py). Positions count along trunk and branch, so
-packing changes no number but for rounding (Krell et al. 2021, arXiv 2107.02027, for packing without contamination; the tree is the
-same idea one level deeper).
+with its options). A row holds whole sequences one behind another without padding between them, so the linear maps read next to none;
+attention takes the sequences out of the row, block by block of about equal lengths (models/attention.py). Positions count along trunk and
+branch, so packing changes no number but for rounding (Krell et al. 2021, arXiv 2107.02027, for packing without contamination; the tree is
+the same idea one level deeper). A row is filled up to the next of a few lengths: products of ever new shapes leave code and holes behind.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 # Sequences share a block while the shortest fills this share of its width: padding costs attention time, small blocks cost calls.
 FULLNESS = 0.8
+ROUND = 64  # tokens: rows have lengths that are its multiples
 
 
 @dataclass(frozen=True)
@@ -120,19 +121,21 @@ def _build(sequences: Several[Sequence], row: list[int]) -> Tiles:
     """A row of sequences, longest first, as tensors."""
     predictors, targets, owner, group = list[int](), list[int](), list[int](), list[int]()
     starts = list[int]()
-    start = 0
-    for number, index in enumerate(row):
-        item = sequences[index]
+    start, items = 0, [sequences[index] for index in row]
+    for number, item in enumerate(items):
         predictors += [start + p for p in item.predictors]
         targets += item.targets
         group += item.groups
         owner += [number] * len(item.targets)
         starts.append(start)
         start += len(item)
-    ids, positions = (torch.tensor([value for i in row for value in getattr(sequences[i], name)])[None] for name in ("tokens", "positions"))
-    blocks = tuple(_block([sequences[i] for i in row[a:b]], starts[a:b]) for a, b in _alike([len(sequences[i]) for i in row]))
+    blocks = [_block(items[a:b], starts[a:b]) for a, b in _alike([len(item) for item in items])]
+    if short := -start % ROUND:  # a sequence of its own, which nothing is scored in and nothing sees
+        items.append(sequence("filler", [0] * short, [False] * short))
+        blocks.append(_block(items[-1:], [start]))
+    ids, positions = (torch.tensor([value for item in items for value in getattr(item, name)])[None] for name in ("tokens", "positions"))
     scored = (torch.tensor(values, dtype=torch.long) for values in (predictors, targets, owner, group))
-    return Tiles(tuple(row), ids, positions, blocks, *scored, tokens=start)  # type: ignore[misc, arg-type]
+    return Tiles(tuple(row), ids, positions, tuple(blocks), *scored, tokens=start + short)  # type: ignore[misc, arg-type]
 
 
 def _alike(lengths: list[int]) -> Iterator[tuple[int, int]]:

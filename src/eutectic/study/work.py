@@ -47,7 +47,7 @@ WORK: dict[str, Work] = {
     "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
     "adopt": Work("checkpoint", "eutectic.train.adopt"),
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
-    "train": Work("checkpoint", "eutectic.train.tune", revision=2),
+    "train": Work("checkpoint", "eutectic.train.tune", revision=3),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
     "geometry": Work("geometry", "eutectic.merge.geometry"),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", live_module="eutectic.search.unwritten", live_door="evaluate"),
