@@ -42,7 +42,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="an environment made from constraints-oracle.txt")
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for data and figures")
     parser.add_argument("--half-billion", action="store_true", help="instead: full fine-tuning of a random 0.5B Llama")
-    parser.add_argument("--profile", metavar="RUN", help="instead: where the time of one of our runs goes, over a few updates")
+    parser.add_argument(
+        "--profile",
+        choices=[name for name, (side, _) in RUNS.items() if side == "ours"],
+        help="instead: where the time of one of our runs goes, over a few updates",
+    )
     parser.add_argument("--no-check", action="store_true", help="do not compare losses first")
     return parser.parse_args()
 

@@ -160,7 +160,7 @@ class Bar:
 
     def __init__(self, bars: Bars, name: str) -> None:
         self._bars, self._name, self._unit = bars, name, ""
-        self._task = bars.add_task(self._plain(name), total=1, rate="", note="")
+        self._task = bars.add_task(self._plain(name), total=1, rate="", note="", visible=bool(name))
 
     def start(self, task: str, total: float, unit: str) -> None:
         """See `context.Progress`."""

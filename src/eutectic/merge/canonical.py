@@ -3,7 +3,7 @@
 Rules of `canonical`, each an identity of the formulas (not only of some inputs):
 - parameters at their default go, a list or filters of one repeated value become that value, equal per-model values become one;
 - the seed goes unless the method draws random numbers with a density below 1;
-- dare with density 1 everywhere is task arithmetic (or ties: with the sign election, no trimming);
+- what drops parts of a delta (dare, della, breadcrumbs) is, with density 1 everywhere, task arithmetic, or ties without trimming;
 - task arithmetic, or ties without trimming, of one model is linear with t = lambda x weight (ties and `normalize`: t = lambda);
 - slerp with t = 0 or 1 everywhere is linear with that t: a copy; equal weights with `normalize` are no weights.
 """
@@ -18,17 +18,19 @@ from eutectic.merge.schedule import numbers
 from eutectic.specs.steps import MergeStep
 
 LINES = ("linear", "slerp")  # their `t` goes from the base to the model
-UNTRIMMED = {"dare_linear": "task_arithmetic", "dare_ties": "ties"}
+UNTRIMMED = {
+    **dict.fromkeys(("dare_linear", "della_linear", "breadcrumbs"), "task_arithmetic"),
+    **dict.fromkeys(("dare_ties", "della", "breadcrumbs_ties"), "ties"),
+}
+OF_TRIMMING = ("density", "epsilon", "gamma", "rescale")  # without effect where nothing is dropped
 
 
 def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
     """The one spec that stands for every merge of the same formula; idempotent. The step must have passed `check`."""
     method, given = step.method, _shared(step.parameters, n_models)
     if method in UNTRIMMED and _constant(given, "density", 1.0) == 1:
-        method = UNTRIMMED[method]
-        given = {**given, "normalize": given.get("normalize", False)}
-        if method == "task_arithmetic":
-            given.pop("density", None)
+        normalize = given.get("normalize", find(method).schema["normalize"].default)
+        method, given = UNTRIMMED[method], {**_without(given, OF_TRIMMING), "normalize": normalize}
     if has_base and n_models == 1 and (t := _as_linear(method, given)) is not None:
         method, given = "linear", {"t": t} | {key: given[key] for key in ("out_dtype",) if key in given}
     if method == "slerp" and given["t"] in (0, 1):
@@ -41,6 +43,13 @@ def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
     known = made.schema
     kept = {name: value for name, value in given.items() if name not in known or value != known[name].default}
     return MergeStep(method=method, parameters=kept, seed=step.seed if made.random else 0)
+
+
+def _without(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters, those of single models too, but for some."""
+    kept = {name: value for name, value in given.items() if name not in names and name != "models"}
+    own = [{name: value for name, value in mine.items() if name not in names} for mine in given.get("models", ())]
+    return {**kept, "models": own} if any(own) else kept
 
 
 def _shared(parameters: Mapping[str, Any], n_models: int) -> dict[str, Any]:

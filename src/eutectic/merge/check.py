@@ -21,12 +21,11 @@ def check(spec: MergeStep, n_models: int, has_base: bool) -> None:
     least, most = (1, 1) if along_a_line else method.models
     if not least <= n_models <= (most or n_models) or (along_a_line and not has_base):
         wanted = f"{least}" if most == least else f"at least {least}" if most is None else f"{least} to {most}"
-        wanted += (
-            f" model{'' if least == 1 and most in (1, None) else 's'}{' and a base' if along_a_line or method.base == 'needed' else ''}"
-        )
+        wanted += " model" if least == 1 else " models"
+        origin = " and a base" if along_a_line or method.base == "needed" else ""
         found = f"{n_models} models{' and a base' if has_base else ' and no base'}"
         raise InputError(
-            f"`{spec.method}`{' with `t`' if along_a_line else ''} takes {wanted}, but was given {found}",
+            f"`{spec.method}`{' with `t`' if along_a_line else ''} takes {wanted}{origin}, but was given {found}",
             place="models",
             remedy="Several models are averaged by `linear` with `weight`." if most == 1 else "Name the models to merge.",
         )

@@ -123,8 +123,7 @@ def breadcrumbs(
     Model Breadcrumbs, Davari & Belilovsky 2023 (arXiv 2312.06795): the `gamma` share of largest magnitude goes, and of the rest the
     largest stay, a `density` share of all. Equal magnitudes at a border stay.
     """
-    keep = [group.middle(i, *shares) if shares[0] < 1 else None for i, shares in enumerate(zip(density, gamma, strict=True))]
-    return _add_deltas(group, weight, lambda_, keep, normalize=normalize, elect=False)
+    return _add_deltas(group, weight, lambda_, _between(group, density, gamma), normalize=normalize, elect=False)
 
 
 @method()
@@ -138,8 +137,11 @@ def breadcrumbs_ties(
     lambda_: Scheduled = 1.0,
 ) -> Recipe:
     """As `breadcrumbs`, with the signs elected as in `ties`."""
-    keep = [group.middle(i, *shares) if shares[0] < 1 else None for i, shares in enumerate(zip(density, gamma, strict=True))]
-    return _add_deltas(group, weight, lambda_, keep, normalize=normalize, elect=True)
+    return _add_deltas(group, weight, lambda_, _between(group, density, gamma), normalize=normalize, elect=True)
+
+
+def _between(group: Group, density: PerModel, gamma: PerModel) -> list[Trim | None]:
+    return [group.middle(i, share, top) if share < 1 else None for i, (share, top) in enumerate(zip(density, gamma, strict=True))]
 
 
 @method()
@@ -160,7 +162,8 @@ def consensus(
         return Recipe("copy", copy=-1)
 
     def combine(parts: Parts) -> torch.Tensor:
-        deltas = [parts.delta(i).mul_(weight[i]) for i in used]
+        every = parts.deltas()
+        deltas = [every[i].mul_(weight[i]) for i in used]
         total = summed([deltas[0].clone(), *deltas[1:]])
         votes = summed([total.sub(delta).abs_().mul_(tall[i]).le_(delta.abs_()) for i, delta in zip(used, deltas, strict=True)])
         return parts.base().add_(total.mul_(votes.ge_(agreement)), alpha=lambda_)

@@ -43,7 +43,7 @@ def sce(group: Group, *, select_topk: Scheduled = 1.0) -> Recipe:
 
 def _variance(parts: Parts) -> torch.Tensor:
     """Population variance of each element over the models' deltas."""
-    deltas = [parts.delta(i) for i in range(len(parts.group.models))]
+    deltas = parts.deltas()
     mean = summed([deltas[0].clone(), *deltas[1:]]).div_(len(deltas))
     return summed([delta.sub_(mean).square_() for delta in deltas]).div_(len(deltas))
 
@@ -51,7 +51,7 @@ def _variance(parts: Parts) -> torch.Tensor:
 def _selected(parts: Parts, border: float) -> list[torch.Tensor]:
     """Deltas, zero where the variance lies below the border."""
     stays = _variance(parts).ge_(border) if border > 0 else None
-    deltas = [parts.delta(i) for i in range(len(parts.group.models))]
+    deltas = parts.deltas()
     return deltas if stays is None else [delta.mul_(stays) for delta in deltas]
 
 
@@ -86,7 +86,7 @@ def ramplus_tl(group: Group, *, r: Scheduled = 0.1, alpha: Scheduled = 0.2, epsi
 
 def _moved(parts: Parts, epsilon: float) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
     """Deltas, whether each element moved (1 or 0), and by how many models."""
-    deltas = [parts.delta(i) for i in range(len(parts.group.models))]
+    deltas = parts.deltas()
     moved = [delta.abs().gt_(epsilon) for delta in deltas]
     return deltas, moved, summed([moved[0].clone(), *moved[1:]])
 

@@ -25,9 +25,8 @@ from eutectic.models.safetensors_file import as_bytes
 CHUNK = 1 << 18  # elements a part: its fp32 form stays in the cache. DARE draws by part, so another value is another merge
 BATCH = 64  # parts whose measurements may wait to be added up
 Each = Callable[[Callable[[int], torch.Tensor], Sequence[int]], Iterable[torch.Tensor]]  # `map`, or a thread pool's
-Along: TypeAlias = Literal[
-    "tensor", "rows", "columns"
-]  # what a sum goes over: all, each row of the last dimension, each column of the first
+# What a sum goes over: the whole tensor, each row of its last dimension, each column of its first.
+Along: TypeAlias = Literal["tensor", "rows", "columns"]
 
 
 class Source(Protocol):
@@ -112,6 +111,12 @@ class Parts:
         """fp32 elements of a model less those of the base, where there is one."""
         found = self.of(self.group.models[model])
         return found if self.group.base is None else found.sub_(self.base())
+
+    def deltas(self) -> list[torch.Tensor]:
+        """fp32 elements of all models, less those of the base where there is one."""
+        base = None if self.group.base is None else self.base()
+        found = [self.of(model) for model in self.group.models]
+        return found if base is None else [each.sub_(base) for each in found]
 
     def spread(self, values: np.ndarray, along: Along) -> torch.Tensor:
         """One value for the tensor, or for each of its rows or columns, as fp32 at each element of this part (which holds whole rows)."""
@@ -336,7 +341,7 @@ class Group:
 
 def _products(parts: Parts, *, deltas: bool) -> torch.Tensor:
     group = parts.group
-    vectors = [parts.delta(i) for i in range(len(group.models))] if deltas else [parts.stored(source) for source in group.all]
+    vectors = parts.deltas() if deltas else [parts.stored(source) for source in group.all]
     wide = [SCRATCH.take(parts.count, torch.float64).copy_(vector) for vector in vectors]
     found = torch.empty(len(wide), len(wide), dtype=torch.float64)
     for i, one in enumerate(wide):
