@@ -21,7 +21,7 @@ from eutectic.specs.base import Spec
 Row = TypeVar("Row", bound=Spec)
 
 DOCUMENTS, DROPPED = "documents.jsonl", "dropped.jsonl"
-TRAIN, HELD_OUT, CARD = "train.jsonl", "held_out.jsonl", "README.md"
+TRAIN, DEV, HELD_OUT, CARD = "train.jsonl", "dev.jsonl", "held_out.jsonl", "README.md"
 ITEMS, SUMMARY = "items.jsonl", "summary.json"
 METRICS, LEDGER = "metrics.jsonl", "ledger.json"
 EPOCHS = "epochs"  # folder of the checkpoints kept after an epoch, one folder a number

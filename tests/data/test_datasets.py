@@ -4,7 +4,7 @@ import json
 import pytest
 from example_ontology import make_corpus, source
 
-from eutectic.artifacts import CARD, DOCUMENTS, HELD_OUT, ITEMS, TRAIN, Artifact, read_rows
+from eutectic.artifacts import CARD, DEV, DOCUMENTS, HELD_OUT, ITEMS, TRAIN, Artifact, read_rows
 from eutectic.context import Context
 from eutectic.data import benchmarks, datasets, mix
 from eutectic.data.formats import SCHEMAS
@@ -205,9 +205,24 @@ def test_datasets_mix_into_datasets(tmp_path, materials):
         datasets.check(DatasetStep(kind="text"), {"sources": (one,)})
 
 
-def test_the_card_names_both_splits(tmp_path, materials):
+def test_the_card_names_the_splits(tmp_path, materials):
     build(tmp_path / "text", {"sources": (materials,)}, kind="text")
     card = (tmp_path / "text" / CARD).read_text()
     assert card.startswith("---\nconfigs:")
     assert "path: train.jsonl" in card
+    assert "path: dev.jsonl" in card
     assert "path: held_out.jsonl" in card
+
+
+@pytest.mark.parametrize("kind", ["text", "instruction", "preference"])
+def test_settings_are_chosen_on_other_groups_than_what_is_reported(tmp_path, materials, kind):
+    folder = tmp_path / kind
+    train, held_out, summary = build(folder, {"sources": (materials,)}, kind=kind, dev=0.5)
+    dev = read_rows(folder / DEV, SCHEMAS[kind])
+    groups = [{row.group for row in rows} for rows in (train, dev, held_out)]
+    assert all(groups)
+    assert not any(one & other for one, other in itertools.combinations(groups, 2))
+    assert (summary["dev_rows"], summary["held_out_rows"]) == (len(dev), len(held_out))
+    whole, source = tmp_path / "whole", Artifact("dataset", "one", "k", folder, DatasetStep(kind=kind))
+    build(whole, {"sources": (source,)}, kind=kind, dev=0.9)
+    assert read_rows(whole / DEV, SCHEMAS[kind]) == dev

@@ -10,6 +10,7 @@ import numpy as np
 
 from eutectic.analysis import synergy
 from eutectic.artifacts import (
+    DEV,
     DOCUMENTS,
     DROPPED,
     HELD_OUT,
@@ -123,6 +124,7 @@ class Example:
             out = self.place(name)
             rows = [TextRow(id=f"r{i}", text="x", source_ids=("d1",), group="g1") for i in range(50)]
             write_rows(out / TRAIN, rows)
+            write_rows(out / DEV, rows[9:13])
             write_rows(out / HELD_OUT, rows[:9])
             self.add("dataset", name, DatasetStep(kind=kind), {"sources": ("ontology",)}, folder=out)
         for role, numeric in (("acquired", False), ("unseen", False), ("elements", True)):
@@ -208,7 +210,8 @@ class Example:
             "plan": {"cpt": "c1", "sft": "5f"}.get(stage, "d0") * 32,
             "seconds": 310.0,
             "unchanged_share": 0.004 if stage == "cpt" else 0.31,
-            "held_out": self.held(stage),
+            "held_out": (held := self.held(stage)),
+            "dev": held,
         }
         write_json(out / LEDGER, ledger)
         self.add("train", address, spec, parents, folder=out, seconds=318.0, ledger={"tokens": ledger["tokens"]})

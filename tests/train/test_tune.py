@@ -44,6 +44,8 @@ def test_every_objective_does_its_work(objective, tiny, datasets, tmp_path):
     assert ledger["loss_tokens"] == sum(line["loss_tokens"] for line in lines)
     assert 0 < ledger["unchanged_share"] < 1
     held = ledger["held_out"]
+    assert ledger["dev"]["before"].keys() == held["before"].keys() - {"kl"}
+    assert ledger["dev"]["after"] != ledger["dev"]["before"] != held["before"]
     if KINDS[objective] == "preference":
         for figures in (held["before"], held["after"]):
             assert figures["margin"] == pytest.approx(figures["chosen_logprob"] - figures["rejected_logprob"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eutectic.artifacts import HELD_OUT, TRAIN, Artifact
+from eutectic.artifacts import DEV, HELD_OUT, TRAIN, Artifact
 from eutectic.specs.steps import DatasetStep
 
 MADE = {
@@ -17,7 +17,7 @@ MADE = {
 
 
 def text(spec: DatasetStep, sources: Sequence[Artifact], summary: Mapping[str, Any]) -> str:
-    """Markdown with the metadata block that names the two files as splits."""
+    """Markdown with the metadata block that names the files as splits."""
     lines = [
         "---",
         "configs:",
@@ -25,6 +25,8 @@ def text(spec: DatasetStep, sources: Sequence[Artifact], summary: Mapping[str, A
         "  data_files:",
         "  - split: train",
         f"    path: {TRAIN}",
+        "  - split: dev",
+        f"    path: {DEV}",
         "  - split: held_out",
         f"    path: {HELD_OUT}",
         "---",
@@ -33,7 +35,8 @@ def text(spec: DatasetStep, sources: Sequence[Artifact], summary: Mapping[str, A
         MADE[spec.kind],
         "",
         f"- {summary['rows']} training rows (about {summary['estimated_tokens']} tokens) of {summary['groups']} groups",
-        f"- {summary['held_out_rows']} held-out rows, from groups that no training row comes from",
+        f"- {summary['dev_rows']} dev rows to choose settings on, {summary['held_out_rows']} held-out rows to report on",
+        "- neither holds a group that a training row comes from",
         f"- {summary['reserved_groups']} groups kept free for benchmarks",
         "",
         "| source | passes | rows | tokens (estimated) |",

@@ -1,16 +1,17 @@
 """Workshop door: sources to a Dataset of text, instruction or preference rows.
 
-No row of a training set comes from a held-out group. Instruction and preference rows also keep away from every group a
-reserved benchmark asks about, so that no row shares a question's stem together with its answer.
+Held-out groups are split in two: settings are chosen on the rows of `dev.jsonl`, what is reported is `held_out.jsonl`. No row of
+a training set comes from either. Instruction and preference rows also keep away from every group a reserved benchmark asks
+about, so that no row shares a question's stem together with its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eutectic.artifacts import CARD, DOCUMENTS, HELD_OUT, ITEMS, SUMMARY, TRAIN, Artifact, Parents, read_rows, write_json, write_rows
+from eutectic.artifacts import CARD, DEV, DOCUMENTS, HELD_OUT, ITEMS, SUMMARY, TRAIN, Artifact, Parents, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.data import card, chance, formats, instructions, mix, preferences, statements
 from eutectic.data.formats import SCHEMAS, AnyRow
@@ -23,25 +24,27 @@ HELD_OUT_ROWS = 500
 
 
 def build(spec: DatasetStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
-    """Write `train.jsonl`, `held_out.jsonl`, the card `README.md` and `summary.json`; return counts.
+    """Write `train.jsonl`, `dev.jsonl`, `held_out.jsonl`, the card `README.md` and `summary.json`; return counts.
 
     Raises `InputError` where a source gives no row for this kind.
     """
     sources = parents["sources"]
     barred = _reserved_groups(parents)
     context.progress.start(f"writing {spec.kind} rows", len(sources), "sources")
-    train, held_out = [], []
+    train, unseen = [], {DEV: list[AnyRow](), HELD_OUT: list[AnyRow]()}
     for source in sources:
         learned, kept = _rows(source, spec, barred)
         train.append(learned)
-        held_out += kept
+        for part in unseen:
+            unseen[part] += kept[part]
         context.progress.advance(1, source.address)
     rows, parts = mix.mixed(train, spec.mix, spec.seed)
     rows = _limited(rows, spec.limit, spec.seed)
-    held_out = _limited(_unique(held_out), min(HELD_OUT_ROWS, len(rows)), spec.seed)
-    write_rows(out / TRAIN, rows)
-    write_rows(out / HELD_OUT, held_out)
-    summary = _summary(rows, held_out, parts, len(barred))
+    most = min(HELD_OUT_ROWS, len(rows))
+    unseen = {part: _limited(_unique(found), most, spec.seed) for part, found in unseen.items()}
+    for file, found in ({TRAIN: rows} | unseen).items():
+        write_rows(out / file, found)
+    summary = _summary(rows, unseen, parts, len(barred))
     write_json(out / SUMMARY, summary)
     (out / CARD).write_text(card.text(spec, sources, summary), encoding="utf-8")
     return summary
@@ -66,24 +69,27 @@ def _reserved_groups(parents: Parents) -> set[str]:
     return {item.group for benchmark in parents.get("reserved", ()) for item in read_rows(benchmark.path / ITEMS, Item)}
 
 
-def _rows(source: Artifact, spec: DatasetStep, barred: set[str]) -> tuple[list[AnyRow], list[AnyRow]]:
-    """Training and held-out rows of one source."""
+def _rows(source: Artifact, spec: DatasetStep, barred: set[str]) -> tuple[list[AnyRow], dict[str, list[AnyRow]]]:
+    """Rows of one source: those to learn, and by file those never to learn."""
+    unseen: dict[str, list[AnyRow]] = {DEV: [], HELD_OUT: []}
     if source.kind == "corpus":
         documents = read_rows(source.path / DOCUMENTS, Document)
         free = [d for d in documents if not d.held_out and (spec.kind == "text" or d.group not in barred)]
-        train, held_out = _made(free, spec), _made([d for d in documents if d.held_out], spec)
+        train = _made(free, spec)
+        for row in _made([d for d in documents if d.held_out], spec):
+            unseen[DEV if chance.unit(spec.seed, "dev", row.group) < spec.dev else HELD_OUT].append(row)
     elif source.kind == "dataset":
         schema = SCHEMAS[spec.kind]
         train = list(read_rows(source.path / TRAIN, schema))
-        held_out = list(read_rows(source.path / HELD_OUT, schema))
+        unseen = {part: list(read_rows(source.path / part, schema)) for part in unseen}
     else:
-        train, held_out = formats.read_file(source.path, spec.kind), []
+        train = formats.read_file(source.path, spec.kind)
     if not train:
         left = f" besides the {len(barred)} groups that benchmarks reserve" if barred and source.kind == "corpus" else ""
         raise InputError(
             f"{source.address} gives no {spec.kind} row{left}", remedy="Ask for fewer benchmark `items`, bring more terms, or give `files`."
         )
-    return train, held_out
+    return train, unseen
 
 
 def _made(documents: Sequence[Document], spec: DatasetStep) -> list[AnyRow]:
@@ -111,10 +117,11 @@ def _unique(rows: list[AnyRow]) -> list[AnyRow]:
     return list({row.id: row for row in rows}.values())
 
 
-def _summary(rows: list[AnyRow], held_out: list[AnyRow], parts: list[mix.Part], barred: int) -> dict[str, Any]:
+def _summary(rows: list[AnyRow], unseen: Mapping[str, list[AnyRow]], parts: list[mix.Part], barred: int) -> dict[str, Any]:
     return {
         "rows": len(rows),
-        "held_out_rows": len(held_out),
+        "dev_rows": len(unseen[DEV]),
+        "held_out_rows": len(unseen[HELD_OUT]),
         "estimated_tokens": round(sum(map(mix.tokens, rows))),
         "groups": len({row.group for row in rows}),
         "reserved_groups": barred,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from eutectic.artifacts import DOCUMENTS, DROPPED, HELD_OUT, TRAIN, iterate_rows
+from eutectic.artifacts import DEV, DOCUMENTS, DROPPED, HELD_OUT, TRAIN, iterate_rows
 from eutectic.report.arms import ledger
 from eutectic.report.blocks import Section, Table, Text, headed
 from eutectic.report.results import Results
@@ -45,7 +45,7 @@ def benchmarks(results: Results) -> Section:
         (each.benchmark, each.part, each.split, each.kind, each.items, each.groups, each.chance, each.shortest, each.longest)
         for each in results.baselines
     ]
-    note = "Recipes and variants are picked on the dev split only; everything else in this report is the test split."
+    note = "Recipes and variants are picked on the dev split only; whatever does not say `dev` in this report is the test split."
     caption = "Share of items answered right by guessing, or by always taking the shortest or the longest option."
     return Section(
         "baselines",
@@ -104,6 +104,7 @@ def _datasets(steps: list[StepView], view: StudyView) -> Table:
         "dataset",
         "kind",
         "training rows|count",
+        "dev rows|count",
         "held-out rows|count",
         "trained on by",
         "tokens read|count",
@@ -113,7 +114,7 @@ def _datasets(steps: list[StepView], view: StudyView) -> Table:
     for step in steps:
         assert step.readable is not None
         users = [each for each in view.of("train") if step.address in each.parents.get("dataset", ())]
-        kept = (step.address, getattr(step.spec, "kind", ""), lines(step.readable / TRAIN), lines(step.readable / HELD_OUT))
+        kept = (step.address, getattr(step.spec, "kind", ""), *(lines(step.readable / part) for part in (TRAIN, DEV, HELD_OUT)))
         rows += [(*kept, each.address, ledger(each).get("tokens"), ledger(each).get("loss_tokens")) for each in users] or [
             (*kept, None, None, None)
         ]

@@ -24,15 +24,21 @@ MEASURES = {
     "kl": "KL to the model it started from, nats a token",
 }
 BASELINES = {"length_only": "taking the longer or shorter answer", "rejected_text_only": "a classifier that reads one answer only"}
+HELD_OUT = (
+    "Held-out rows (of groups in no training set) before and after each stage. Of a pair, summed log-probabilities of the answers are "
+    "compared; log-probabilities and margin are means over the pairs. Intervals are of answers to the same pairs, groups kept whole."
+)
+DEV = "The same on rows of the dev groups, which settings are chosen on: where many settings were tried here, these figures flatter."
 SMALLEST_RISE = 0.01  # a share of the perplexity; below it text is called kept
 
 
-def changes(step: StepView) -> list[Row]:
+def changes(step: StepView, part: str = "held_out") -> list[Row]:
     """(model, measure, before, after, interval of the change in shares where pairs were counted one by one).
 
-    `before` is None for what compares the model with its own start.
+    `part` is `held_out` (what is reported) or `dev` (what settings are chosen on); `before` is None for what compares the model with its
+    own start.
     """
-    numbers = ledger(step).get("held_out") or {}
+    numbers = ledger(step).get(part) or {}
     before, after = numbers.get("before") or {}, numbers.get("after") or {}
     found: list[Row] = []
     for measure in MEASURES:
@@ -51,12 +57,15 @@ def pair_change(numbers: Mapping[str, Any]) -> Range | None:
 
 def blocks(steps: Sequence[StepView]) -> list[Block]:
     """Everything measured on rows that no training set holds."""
-    rows = [row for step in steps for row in changes(step)]
-    made: list[Block] = [_table(rows), *_pair_baselines(steps)] if rows else []
+    made: list[Block] = []
+    if rows := [row for step in steps for row in changes(step)]:
+        made += [_table("held_out", HELD_OUT, rows), *_pair_baselines(steps)]
+    if chosen := [row for step in steps for row in changes(step, "dev")]:
+        made.append(_table("dev", DEV, chosen))
     return [*made, *_forgetting(steps)]
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(name: str, caption: str, rows: Sequence[Row]) -> Table:
     columns = headed(
         "model",
         "measure",
@@ -80,11 +89,7 @@ def _table(rows: Sequence[Row]) -> Table:
         )
         for model, measure, before, after, change in rows
     ]
-    caption = (
-        "Held-out rows (of groups in no training set) before and after each stage. Of a pair, summed log-probabilities of the answers are "
-        "compared; log-probabilities and margin are means over the pairs. Intervals are of answers to the same pairs, groups kept whole."
-    )
-    return Table("held_out", caption, columns, table, hidden=frozenset({"low", "high"}))
+    return Table(name, caption, columns, table, hidden=frozenset({"low", "high"}))
 
 
 def _pair_baselines(steps: Sequence[StepView]) -> list[Text]:

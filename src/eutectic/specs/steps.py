@@ -38,6 +38,7 @@ class DatasetStep(Spec):
     mix: tuple[MixShare, ...] = (MixShare(passes=1.0),)
     sets: int = 1
     limit: int | None = None
+    dev: float = 0.2
     wordings: int = 4
     seed: int = 0
 

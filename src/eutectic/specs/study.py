@@ -72,6 +72,7 @@ class DatasetSpec(Spec):
     teacher: str | None = Field(None, description="model that writes the rows")
     sets: int = Field(1, gt=0, description="different sets a document")
     limit: int | None = Field(None, gt=0, description="keep at most this many rows, chosen by hash of the id")
+    dev: float = Field(0.2, ge=0, lt=1, description="share of held-out groups whose rows settings are chosen on; the rest is reported")
     wordings: int = Field(4, ge=1, le=6, description="wordings of every fact, in both directions, when rows are made without a teacher")
 
 

@@ -46,7 +46,7 @@ def _dataset(draft: Draft, name: str, above: tuple[str, ...]) -> Step:
     parents: dict[str, tuple[Node, ...]] = {"sources": sources}
     if dataset.kind in ("instruction", "preference"):
         parents["reserved"] = tuple(b for n, b in draft.benchmarks.items() if file.spec.benchmarks[n].corpus is not None)
-    spec = DatasetStep(**dataset.model_dump(include={"kind", "sets", "limit", "wordings"}), mix=shares, seed=file.spec.seed)
+    spec = DatasetStep(**dataset.model_dump(include={"kind", "sets", "limit", "dev", "wordings"}), mix=shares, seed=file.spec.seed)
     draft.datasets[name] = draft.graph.add(Step("dataset", name, spec, parents))
     return draft.datasets[name]
 

@@ -43,11 +43,11 @@ class Work:
 
 WORK: dict[str, Work] = {
     "corpus": Work("corpus", "eutectic.data.corpus"),
-    "dataset": Work("dataset", "eutectic.data.datasets", revision=2),
+    "dataset": Work("dataset", "eutectic.data.datasets", revision=3),
     "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
     "adopt": Work("checkpoint", "eutectic.train.adopt"),
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
-    "train": Work("checkpoint", "eutectic.train.tune", revision=3),
+    "train": Work("checkpoint", "eutectic.train.tune", revision=4),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
     "geometry": Work("geometry", "eutectic.merge.geometry"),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", live_module="eutectic.search.unwritten", live_door="evaluate"),

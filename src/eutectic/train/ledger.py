@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from eutectic.artifacts import HELD_OUT, TRAIN
+from eutectic.artifacts import TRAIN
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.train import held_out
-from eutectic.train.examples import Examples
 from eutectic.train.objectives import Objective
 
 
@@ -36,12 +35,12 @@ def unchanged_share(state: Mapping[str, Tensor], start: Path, dtype: torch.dtype
     return same / total
 
 
-def held_out_change(
-    objective: Objective, dataset: Path, unseen: Examples, before: dict[str, Any], after: dict[str, Any], seed: int
+def change(
+    objective: Objective, dataset: Path, part: str, groups: Sequence[str], before: dict[str, Any], after: dict[str, Any], seed: int
 ) -> dict[str, Any]:
-    """The held-out figures before and after; for pairs with baselines and a paired test."""
+    """The figures of a held-out `part` of the dataset (a file of it) before and after; for pairs with baselines and a paired test."""
     found: dict[str, Any] = {"before": before, "after": after}
-    if objective.pairs and unseen.sequences:
-        found["change"] = held_out.change(before["correct"], after["correct"], unseen.groups, seed)
-        found["baselines"] = held_out.baselines(dataset / TRAIN, dataset / HELD_OUT)
+    if objective.pairs and groups:
+        found["change"] = held_out.change(before["correct"], after["correct"], groups, seed)
+        found["baselines"] = held_out.baselines(dataset / TRAIN, dataset / part)
     return found

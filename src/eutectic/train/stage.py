@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic import artifacts
-from eutectic.artifacts import EPOCHS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
+from eutectic.artifacts import DEV, EPOCHS, HELD_OUT, LEDGER, METRICS, TRAIN, Parents
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import stream_seed
@@ -51,7 +51,8 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     if context.checkpointing:
         fused.recompute(model)
     model = divide(model, spec, where, team)
-    before = saves.once("before") or saves.once("before", _before(model, unseen, objective, saves))
+    if (before := saves.once("before")) is None:
+        saves.once("before", before := _before(model, unseen, objective, saves))
     wanted = reference.load(artifacts.one(parents, "reference"), compiled) if objective.reference else objectives.no_reference()
     run = loop.Run(model, examples.sequences, compiled, objective, spec, saves, context, save_seconds, wanted, team)
     run.probe = probes.perplexities(model, parents, tokenizer)
@@ -61,16 +62,18 @@ def train(spec: TrainStep, parents: Parents, out: Path, context: Context, save_s
     state = _publish(model, start, out, optimizer, spec, team)
     if spec.lora is not None:  # the published weights are measured, not base and adapters side by side
         model = divide(load(out, spec, where), spec, where, team)
-    after = held_out.measure(model, unseen, objective)
+    after = {part: held_out.measure(model, rows, objective) for part, rows in unseen.items()}
     if (kept := saves.once_tensor("start")) is not None:
-        after["kl"] = divergence.kl(model, divergence.some(unseen.sequences), kept, start)
+        after[HELD_OUT]["kl"] = divergence.kl(model, divergence.some(unseen[HELD_OUT].sequences), kept, start)
     if team.leads:
         plan.write(out / PLAN, compiled, examples.sequences, pairs=objective.pairs)
         counted = outline.counts(examples, compiled, objective, spec, shape)
         counted |= ledger.spent(out / METRICS, counted["tokens"]) | {"processes": team.size, "compiled": context.compile}
         counted["unchanged_share"] = ledger.unchanged_share(state, start, getattr(torch, spec.publish_dtype))
-        held = ledger.held_out_change(objective, dataset, unseen, before or {}, after, spec.seed)
-        artifacts.write_json(out / LEDGER, counted | {"held_out": held})
+        for part, rows in unseen.items():
+            told = ledger.change(objective, dataset, part, rows.groups, before[part], after[part], spec.seed)
+            counted[part.removesuffix(".jsonl")] = told
+        artifacts.write_json(out / LEDGER, counted)
     team.wait()
     return artifacts.read_json(out / LEDGER)
 
@@ -99,8 +102,10 @@ def divide(model: PreTrainedModel, spec: TrainStep, where: torch.device, team: T
     return sharded.shard(model, team.mesh, held, compute_dtype(spec, where))
 
 
-def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenizerBase, spec: TrainStep) -> tuple[Examples, Examples]:
-    """Training and held-out examples; held out are answers only, so that the figures of any two stages mean the same.
+def _examples(
+    dataset: Path, objective: Objective, tokenizer: PreTrainedTokenizerBase, spec: TrainStep
+) -> tuple[Examples, dict[str, Examples]]:
+    """Examples to learn, and by file those held out: of these answers only, so that the figures of any two stages mean the same.
 
     Raises `InputError` for a dataset with nothing to learn from.
     """
@@ -108,9 +113,9 @@ def _examples(dataset: Path, objective: Objective, tokenizer: PreTrainedTokenize
     examples = read(dataset / TRAIN, objective.rows, tokenizer, spec, prompts=prompts)
     if not examples.sequences:
         raise InputError("the dataset holds nothing to learn from", file=dataset / TRAIN, remedy="Look at the corpus it was made from.")
-    file = dataset / HELD_OUT
-    unseen = read(file, objective.rows, tokenizer, spec) if file.exists() else Examples((), (), 0)
-    return examples, unseen
+    nothing = Examples((), (), 0)
+    files = {part: dataset / part for part in (DEV, HELD_OUT)}
+    return examples, {part: read(f, objective.rows, tokenizer, spec) if f.exists() else nothing for part, f in files.items()}
 
 
 def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Path) -> None:
@@ -126,12 +131,12 @@ def _fits(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, start: Pat
         )
 
 
-def _before(model: PreTrainedModel, unseen: Examples, objective: Objective, saves: Saves) -> dict[str, Any]:
-    """The starting model on held-out rows; of pairs also keep what `divergence.kl` needs."""
-    found = held_out.measure(model, unseen, objective)
-    if objective.pairs and unseen.sequences:
-        saves.once_tensor("start", divergence.states(model, divergence.some(unseen.sequences)))
-        found["kl"] = 0.0
+def _before(model: PreTrainedModel, unseen: Mapping[str, Examples], objective: Objective, saves: Saves) -> dict[str, Any]:
+    """The starting model on held-out rows, by file; of pairs also keep what `divergence.kl` needs."""
+    found = {part: held_out.measure(model, rows, objective) for part, rows in unseen.items()}
+    if objective.pairs and (reported := unseen[HELD_OUT].sequences):
+        saves.once_tensor("start", divergence.states(model, divergence.some(reported)))
+        found[HELD_OUT]["kl"] = 0.0
     return found
 
 
