@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from eutectic.artifacts import RECORD, SUMMARY, TENSORS, Artifact, Record, read_json, read_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.fingerprint import DigestCache
-from eutectic.store import full_disk_is_an_error
+from eutectic.fingerprint import DigestCache, key
+from eutectic.store import cache_folder, full_disk_is_an_error, sync, sync_folder
 
 if TYPE_CHECKING:
     from eutectic.study.study import Study
@@ -31,27 +32,82 @@ def report(study: Study, out: str | Path | None = None) -> Path:
     return write(gather(study), folder)
 
 
-def merge(config: str | Path, out: str | Path, context: Context | None = None) -> dict[str, Any]:
-    """Merge as a mergekit file says and return the ledger; `out` appears whole or not at all."""
+def merge(config: str | Path, out: str | Path, context: Context | None = None, seed: int = 0) -> dict[str, Any]:
+    """Merge as a mergekit file says and return the ledger; `out` appears whole and durable, or not at all.
+
+    `seed` is for methods that draw random numbers. Beside the weights `out` has config and tokenizer, a card and a record that name the
+    parents by digest, and the file itself as `mergekit_config.yml`.
+    """
     from eutectic.merge import mergekit_file, stream
+    from eutectic.study import footprint, status
+    from eutectic.study.work import WORK
 
-    asked = mergekit_file.read(Path(config))
-    parents = {"models": tuple(_named(Path(config), asked.lines, name) for name in asked.models)}
+    config, out, context = Path(config), Path(out), context or Context()
+    asked = mergekit_file.read(config)
+    step, begun = asked.step.model_copy(update={"seed": seed}), time.monotonic()
+    digests = DigestCache(cache_folder() / "digests.json")
+    parents = {"models": tuple(_named(config, asked.lines, name, digests) for name in asked.models)}
     if asked.base is not None:
-        parents["base"] = (_named(Path(config), asked.lines, asked.base),)
-    stream.check(asked.step, parents)
-    with whole(Path(out)) as partial:
-        return stream.build(asked.step, parents, partial, context or Context())
-
-
-def _named(config: Path, lines: Mapping[str, int], name: str) -> Artifact:
-    """A model as a mergekit file names it: a folder, relative to where the command runs or to the file."""
-    folder = next((f for f in (Path(name).expanduser(), config.parent / name) if (f / "config.json").is_file()), None)
-    if folder is None:
-        raise InputError(
-            f"{name!r} is no folder with a config.json", file=config, line=lines.get(name), remedy="Give the folder of a model."
+        parents["base"] = (_named(config, asked.lines, asked.base, digests),)
+    digests.save()
+    digested = time.monotonic()
+    stream.check(step, parents)
+    with whole(out) as partial:
+        ledger = stream.build(step, parents, partial, context)
+        shutil.copyfile(config, partial / "mergekit_config.yml")
+        for name, digest in ledger["digests"].items():
+            digests.remember(partial / name, digest)
+        keys = {role: tuple(parent.key for parent in found) for role, found in parents.items()}
+        record = Record(
+            kind="checkpoint",
+            step="merge",
+            address=out.name,
+            key=key("merge", WORK["merge"].revision, step.identity(), keys),
+            revision=WORK["merge"].revision,
+            spec=step.identity(),
+            parents=keys,
+            consumed={digest: digest for found in keys.values() for digest in found},
+            digest=digests.folder(partial),
+            versions=footprint.versions(),
+            device=context.device,
+            threads=context.threads,
+            seconds=round(time.monotonic() - begun, 3),
+            peak_memory=footprint.peak_memory(),
+            finished=status.now(),
+            ledger=ledger,
         )
-    return Artifact("checkpoint", name, DigestCache().folder(folder), folder)
+        (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        made = time.monotonic()
+        sync_folder(partial)
+        ledger["seconds"] |= {"parents' digests": digested - begun, "fsync": time.monotonic() - made}
+    sync(out.parent)
+    return ledger
+
+
+def _named(config: Path, lines: Mapping[str, int], name: str, digests: DigestCache) -> Artifact:
+    """A model as a mergekit file names it, `MODEL+ADAPTER` under an adapter."""
+    model, _, adapter = name.partition("+")
+    try:
+        folder = _folder(config, model, "config.json")
+        if not adapter:
+            return Artifact("checkpoint", name, digests.folder(folder), folder)
+        other = _folder(config, adapter, "adapter_config.json")
+        under = Artifact("adapter", adapter, digests.folder(other), other)
+        return Artifact("checkpoint", name, f"{digests.folder(folder)}+{under.key}", folder, None, {"adapter": (under,)})
+    except InputError as error:
+        raise error.at(file=config, line=lines.get(name)) from error
+
+
+def _folder(config: Path, name: str, holds: str) -> Path:
+    """A folder relative to where the command runs or to the file, or of a hub id; it is looked for here before any hub is asked."""
+    for folder in (Path(name).expanduser(), config.parent / name):
+        if (folder / holds).is_file():
+            return folder
+        if folder.is_dir():
+            raise InputError(f"{name!r} is no folder with a {holds}", remedy="Give the folder of a model, or of an adapter after `+`.")
+    from eutectic.models.hub import snapshot
+
+    return snapshot(name)
 
 
 def evaluate(

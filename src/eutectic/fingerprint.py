@@ -80,6 +80,12 @@ class DigestCache:
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", file=path, remedy="Check the path and its permissions.") from error
 
+    def remember(self, path: Path, digest: str) -> None:
+        """Take the digest of a file that was worked out while it was written."""
+        stat = path.stat()
+        self._known[f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}"] = digest
+        self._changed = True
+
     def folder(self, folder: Path) -> str:
         """BLAKE3 hex digest of a folder: names and contents of its files, hidden ones and `record.json` left out."""
         files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "record.json" and not hidden(p, folder))

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -87,8 +88,7 @@ class Store:
         (partial / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
         final = self.root / record.kind / f"{slug(record.address)}-{record.key[:16]}"
         final.parent.mkdir(parents=True, exist_ok=True)
-        for path in (*sorted(p for p in partial.rglob("*")), partial):
-            sync(path)
+        sync_folder(partial)
         partial.rename(final)
         sync(final.parent)
         return final
@@ -106,6 +106,22 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def cache_folder() -> Path:
+    """`$EUTECTIC_CACHE`, else the platform's cache folder for eutectic."""
+    given = os.environ.get("EUTECTIC_CACHE")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "eutectic"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eutectic"
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder with all it holds to disk."""
+    for path in (*sorted(folder.rglob("*")), folder):
+        sync(path)
 
 
 def sync(path: Path) -> None:

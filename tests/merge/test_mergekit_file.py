@@ -46,6 +46,17 @@ out_dtype: float16
 """
 
 
+SLICES = """merge_method: linear
+slices:
+  - sources:
+      - model: x
+        layer_range: [0, 4]
+      - model: z
+        layer_range: [4, 8]
+        parameters: {weight: 2}
+"""
+
+
 def parsed(folder: Path, text: str) -> MergekitMerge:
     file = folder / "merge.yml"
     file.write_text(text)
@@ -86,9 +97,34 @@ def test_the_base_of_an_average_is_one_of_its_models_where_listed(tmp_path: Path
     assert found.step.parameters == {"models": [{"weight": 1}, {"weight": 3}]}
 
 
+def test_slices_name_parents_by_index_and_each_its_own_base(tmp_path: Path) -> None:
+    text = SLICES.replace("linear", "slerp").replace("        parameters: {weight: 2}\n", "    base_model: z\n    parameters: {t: 0.3}\n")
+    found = parsed(tmp_path, text)
+    assert (found.base, found.models, found.lines) == (None, ("x", "z"), {"x": 4, "z": 6})
+    ((part,),) = [module.slices for module in found.step.modules]
+    assert [(source.model, source.layers) for source in part.sources] == [(0, (0, 4)), (1, (4, 8))]
+    assert (part.base, part.parameters) == (1, {"t": 0.3})
+
+
+def test_the_models_of_a_module_bring_the_base_along(tmp_path: Path) -> None:
+    text = "{merge_method: task_arithmetic, base_model: a, modules: {default: {models: [{model: b, parameters: {weight: 2}}]}}}"
+    found = parsed(tmp_path, text)
+    ((part,),) = [module.slices for module in found.step.modules]
+    assert [(source.model, source.layers, source.parameters) for source in part.sources] == [(0, None, {"weight": 2}), (-1, None, {})]
+    assert (part.base, found.base, found.models) == (1, "a", ("b",))
+
+
 BAD = {
-    "slices": ("merge_method: linear\nslices: []\n", 2, "`slices` is not supported"),
-    "chat_template": (TIES + "chat_template: auto\n", 22, "`chat_template` is not supported"),
+    "no slices": ("merge_method: linear\nslices: []\n", 2, "must list the slices"),
+    "slices and models": ("merge_method: linear\nmodels: [{model: x}]\nslices: [{}]\n", 3, "both given"),
+    "residual": (SLICES + "    residual_weight: 1\n", 9, "`residual_weight` is not supported"),
+    "no range": (SLICES.replace("[0, 4]", "4"), 5, "two layers, not 4"),
+    "a range backwards": (SLICES.replace("[0, 4]", "[4, 0]"), 5, "two layers"),
+    "a source without model": (SLICES.replace("model: x", "name: x"), 4, "`name` is not supported"),
+    "a base besides the sources": (SLICES + "    base_model: other\n", 9, "not among the sources"),
+    "a parameter in a slice": (SLICES + "    parameters: {weigth: 1}\n", 9, "`weigth` is not supported for linear"),
+    "a module of nothing": ("merge_method: linear\nmodules: {default: {}}\n", 2, "either `slices` or `models`"),
+    "chat_template": (TIES + "chat_template: chatmel\n", 22, "'chatmel' is no chat template.*chatml"),
     "unknown parameter": (TIES.replace("lambda", "lamda"), 18, "`lamda` is not supported for ties.*lambda"),
     "parameter of another method": (SLERP.replace("parameters:", "parameters:\n  weight: 1"), 8, "`weight` is not supported for slerp"),
     "unknown method": (SLERP.replace("slerp", "slurp"), 5, "no merge method 'slurp'.*nuslerp"),
@@ -97,7 +133,7 @@ BAD = {
     "an entry without model": ("merge_method: linear\nmodels:\n  - mode: x\n", 3, "needs `model`"),
     "key of an entry": ("merge_method: linear\nmodels:\n  - model: x\n    layer_range: [0, 3]\n", 4, "`layer_range` is not supported"),
     "twice": ("merge_method: linear\nmodels:\n  - model: x\n  - model: x\n", 4, "listed twice"),
-    "an adapter": ("merge_method: linear\nmodels:\n  - model: x+lora\n", 3, "names an adapter"),
+    "two adapters": ("merge_method: linear\nmodels:\n  - model: x+lora+lora\n", 3, "MODEL\\+ADAPTER"),
     "duplicate key": (SLERP + "dtype: float16\n", 15, "given twice"),
     "no base": (SLERP.replace("base_model: models/instruct\n", ""), None, "`slerp` needs a base"),
     "three for slerp": (SLERP.replace("merge_method", "  - model: third\nmerge_method"), 2, "takes 1 model and a base.*2 models"),
@@ -110,8 +146,11 @@ BAD = {
     "per-model range": (TIES.replace("[1, 0.7, 0.1]", "[1, 0.7, 0]"), 8, "above 0"),
     "rescale": (TIES.replace("lambda: 0.9", "rescale: true"), 18, "`rescale` is not supported for ties"),
     "dtype": (SLERP.replace("bfloat16", "int8"), 14, "`dtype: int8` is not supported"),
-    "tokenizer": (TIES.replace("_source: base", "_source: union"), 4, "'union' is not supported"),
-    "tokenizer mapping": (TIES.replace("tokenizer_source: base", "tokenizer: {source: base, tokens: {}}"), 4, "`tokens` is not supported"),
+    "tokenizer": (TIES.replace("_source: base", "_source: other/model"), 4, "'other/model' is none of the models"),
+    "two tokenizers": (TIES + "tokenizer: {source: base}\n", 22, "both given"),
+    "a key of the tokenizer": (TIES.replace("tokenizer_source: base", "tokenizer: {sauce: base}"), 4, "`sauce` is not supported"),
+    "padding": (TIES.replace("tokenizer_source: base", "tokenizer: {pad_to_multiple_of: 0}"), 4, "whole number above 0"),
+    "a token": (TIES.replace("tokenizer_source: base", "tokenizer: {tokens: {a: {source: {kind: one}}}}"), 4, "no source of a token"),
     "no mapping": ("- 1\n", None, "no mergekit configuration"),
     "a tag": ("merge_method: !!python/name:os.system x\n", 1, "tag"),
     "no t": (SLERP[: SLERP.index("parameters")], None, "`t` is missing"),

@@ -5,29 +5,19 @@ mergekit computes the angle of slerp in fp32 and takes a line above |cos| = 0.99
 """
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+import mergekit_oracle
 import pytest
 import torch
-import yaml
 
-from eutectic.artifacts import Artifact
-from eutectic.context import Context
-from eutectic.merge import stream
-from eutectic.merge.mergekit_file import read
 from eutectic.models.checkpoint import copy_assets, open_checkpoint, write
 
 pytestmark = pytest.mark.oracle
 PAPER = [{"filter": "self_attn", "value": [0, 0.5, 0.3, 0.7, 1]}, {"filter": "mlp", "value": [1, 0.5, 0.7, 0.3, 0]}, {"value": 0.5}]
 BY_LAYER = [{"filter": "layers", "value": [0.2, 0.9, 0.4]}, {"value": 0.6}]
 SETS = ("far", "near", "half", "untied")  # unrelated fp32, siblings fp32, unrelated bf16, unrelated fp32 with a head of its own
-EPS = 2.0**-24  # half a unit in the last place of fp32, relative
-SLERP_LINE = 1.25e-4
-# mergekit sums norms in fp32: of the bf16 models its multislerp is 1.1e-6 away from the formula in fp64, ours 4e-8 (test_methods.py).
-FLOAT32_NORMS, BY_NORMS = 2e-6, ("multislerp", "karcher", "model_stock")
 
 
 def configurations() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -108,54 +98,16 @@ def write_models(folder: Path, tiny: Path) -> None:
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     """A folder with models, NAME.yaml and mergekit's result NAME for every configuration."""
-    python = os.environ.get("EUTECTIC_ORACLE_PYTHON")
-    if not python:
-        pytest.skip("EUTECTIC_ORACLE_PYTHON names no oracle environment")
     folder = tmp_path_factory.mktemp("mergekit")
     write_models(folder, tiny)
-    jobs = []
-    for name, (kind, config) in CONFIGURATIONS.items():
-        text = json.dumps(config)
-        for index in range(3):
-            text = text.replace(f'"m{index}"', json.dumps(str(folder / kind / f"m{index}")))
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(json.loads(text), sort_keys=False))
-        jobs.append([str(folder / f"{name}.yaml"), str(folder / name)])
-    script = Path(__file__).with_name("run_mergekit.py")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([python, str(script), json.dumps(jobs)], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
-
-def ours(file: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
-    """Our result of a file, and the tensors of its parents, the base first."""
-    found = read(file)
-    base = (Artifact("checkpoint", "base", "base", Path(found.base)),) if found.base else ()
-    models = tuple(Artifact("checkpoint", name, name, Path(name)) for name in found.models)
-    parents = [dict(open_checkpoint(parent.path).tensors()) for parent in (*base, *models)]
-    return dict(stream.tensors(found.step, {"base": base, "models": models}, Context(threads=1))), parents
-
-
-def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    a, b = a.double().flatten(), b.double().flatten()
-    return float(a @ b / a.norm() / b.norm())
-
-
-def allowed(method: str, name: str, parents: list[dict[str, torch.Tensor]], out: torch.dtype) -> torch.Tensor:
-    """Largest difference allowed at each element, from the magnitudes that enter it: rounding of a few fp32 operations."""
-    magnitude = sum(parent[name].float().abs() for parent in parents)
-    assert isinstance(magnitude, torch.Tensor)
-    line = method == "slerp" and abs(cosine(parents[0][name], parents[1][name])) > 0.9995
-    last_place = torch.finfo(out).eps if out != torch.float32 else 0.0  # two fp32 results an ulp apart may round to neighbours
-    norms = FLOAT32_NORMS if method in BY_NORMS else 0.0
-    return magnitude * (8 * EPS + (SLERP_LINE if line else 0.0) + norms + last_place)
+    return mergekit_oracle.run(folder, {name: (folder / kind, config) for name, (kind, config) in CONFIGURATIONS.items()})
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_same_file_gives_the_same_model(merged: Path, name: str) -> None:
     method = CONFIGURATIONS[name][1]["merge_method"]
     theirs = dict(open_checkpoint(merged / name).tensors())
-    found, parents = ours(merged / f"{name}.yaml")
+    found, parents = mergekit_oracle.ours(merged / f"{name}.yaml")
     assert found.keys() == theirs.keys()
     for tensor, value in found.items():
         assert value.dtype == theirs[tensor].dtype
@@ -163,4 +115,7 @@ def test_the_same_file_gives_the_same_model(merged: Path, name: str) -> None:
             assert torch.equal(value, theirs[tensor]), tensor
         else:
             difference = (value.float() - theirs[tensor].float()).abs()
-            assert bool((difference <= allowed(method, tensor, parents, value.dtype)).all()), (tensor, float(difference.max()))
+            assert bool((difference <= mergekit_oracle.allowed(method, tensor, parents, value.dtype)).all()), (
+                tensor,
+                float(difference.max()),
+            )

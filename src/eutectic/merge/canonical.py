@@ -27,6 +27,8 @@ OF_TRIMMING = ("density", "epsilon", "gamma", "rescale")  # without effect where
 
 def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
     """The one spec that stands for every merge of the same formula; idempotent. The step must have passed `check`."""
+    if step.modules:  # every slice has its own parents
+        return step
     method, given = step.method, _shared(step.parameters, n_models)
     if method in UNTRIMMED and _constant(given, "density", 1.0) == 1:
         normalize = given.get("normalize", find(method).schema["normalize"].default)
@@ -42,7 +44,7 @@ def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
     made = find(method)
     known = made.schema
     kept = {name: value for name, value in given.items() if name not in known or value != known[name].default}
-    return MergeStep(method=method, parameters=kept, seed=step.seed if made.random else 0)
+    return step.model_copy(update={"method": method, "parameters": kept, "seed": step.seed if made.random else 0})
 
 
 def _without(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -112,13 +114,16 @@ def controls(step: MergeStep, *, has_base: bool = True, n_models: int = 1) -> li
     extra = {key: own.parameters[key] for key in ("out_dtype",) if key in own.parameters}
     found: list[tuple[str, MergeStep]] = []
     for name, parameters in _control_parameters(own, has_base=has_base, n_models=n_models):
-        made = canonical(MergeStep(method="linear", parameters={**parameters, **extra}), has_base=has_base, n_models=n_models)
+        plain = own.model_copy(update={"method": "linear", "parameters": {**parameters, **extra}, "seed": 0})
+        made = canonical(plain, has_base=has_base, n_models=n_models)
         if made != own and made not in [other for _, other in found]:
             found.append((name, made))
     return found
 
 
 def _control_parameters(own: MergeStep, *, has_base: bool, n_models: int) -> list[tuple[str, dict[str, Any]]]:
+    if own.modules:  # a slice of one parent has nothing plainer to be compared with
+        return []
     if not (has_base and n_models == 1):
         return [("linear", {})]
     if own.method not in LINES:

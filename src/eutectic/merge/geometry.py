@@ -75,7 +75,7 @@ def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry
     products = group.products(base_is_input=True) if group.elements else np.zeros((len(group.all),) * 2)
     angle, distance = pair_geometry(products)
     ulps, total = _from_linear(merge, plain, group, (recipe, line), each)
-    t = merge.arguments[name].get("t")
+    t = merge.inputs[name].arguments.get("t")
     return TensorGeometry(
         tensor=name,
         layer=layer_of(name),

@@ -39,7 +39,10 @@ class Source(Protocol):
         """Shape of a tensor."""
 
     def dtype(self, name: str) -> torch.dtype:
-        """Storage type of a tensor."""
+        """Type of the elements that are read."""
+
+    def kept(self, name: str) -> torch.dtype:
+        """Type a merged tensor has where nothing else is asked: the parent's on disk."""
 
     def read(self, name: str, start: int, into: torch.Tensor) -> None:
         """Fill `into`, flat and of the storage type, with the elements of a tensor from `start` on."""

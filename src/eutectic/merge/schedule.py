@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from eutectic.errors import InputError
@@ -36,11 +36,16 @@ def count_layers(tensors: Iterable[str]) -> int:
     return max((layer + 1 for name in tensors if (layer := layer_of(name)) is not None), default=0)
 
 
+def is_before_layers(tensor: str) -> bool:
+    """Whether a tensor outside the layers stands before the first one."""
+    return bool(BEFORE_LAYERS.search(tensor))
+
+
 def depth(tensor: str, layers: int) -> float:
     """Depth of a tensor in [0, 1]: layer / (layers - 1); 0 for embeddings, 1 for final norm and head, and for the only layer there is."""
     layer = layer_of(tensor)
     if layer is None:
-        return 0.0 if BEFORE_LAYERS.search(tensor) else 1.0
+        return 0.0 if is_before_layers(tensor) else 1.0
     return layer / (layers - 1) if layers > 1 else 1.0
 
 
@@ -56,48 +61,47 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def value_at(setting: Any, tensor: str, layers: int) -> float | None:
-    """The value of a setting at a tensor; None when it has filters and none of them fits."""
+def value_at(setting: Any, tensor: str, place: float) -> float | None:
+    """The value of a setting at a tensor of that depth; None when it has filters and none of them fits."""
     if _number(setting):
         return float(setting)
     if isinstance(setting, Mapping):
         setting = [setting]
     if all(_number(entry) for entry in setting):
-        return interpolate([float(entry) for entry in setting], depth(tensor, layers))
+        return interpolate([float(entry) for entry in setting], place)
     for entry in setting:
         if not isinstance(entry, Mapping):
-            return value_at(entry, tensor, layers)
+            return value_at(entry, tensor, place)
         if entry.get("filter") in (None, "*") or entry["filter"] in tensor:
-            return value_at(entry["value"], tensor, layers)
+            return value_at(entry["value"], tensor, place)
     return None
 
 
-def resolve(parameters: Mapping[str, Any], known: Mapping[str, Parameter], tensor: str, layers: int, n_models: int) -> dict[str, Any]:
-    """Keyword arguments of the method for one tensor.
+def resolve(
+    levels: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]], known: Mapping[str, Parameter], tensor: str, place: float
+) -> dict[str, Any]:
+    """Keyword arguments of the method for one tensor at a depth in [0, 1].
 
-    For a parameter that may differ from model to model: the model's own value where it has one that fits this tensor, else the merge's,
-    else the default. Raises `InputError` when no filter fits and there is no default.
+    A value comes from the first of `levels` (slice, module, merge) that has one which fits this tensor, else it is the default. For a
+    parameter that may differ from model to model the model's `own` comes first. Raises `InputError` when no filter fits and there is no
+    default.
     """
-    own = parameters.get("models") or [{}] * n_models
     found: dict[str, Any] = {}
     for name, parameter in known.items():
+        given = [level[name] for level in levels if name in level]
         if parameter.kind == "PerModel":
             chains = [[mine[name]] if name in mine else [] for mine in own]
-            found[parameter.keyword] = tuple(_first([*chain, *_given(parameters, name)], parameter, tensor, layers) for chain in chains)
+            found[parameter.keyword] = tuple(_first([*chain, *given], parameter, tensor, place) for chain in chains)
         elif parameter.kind == "Scheduled":
-            found[parameter.keyword] = _first(_given(parameters, name), parameter, tensor, layers)
+            found[parameter.keyword] = _first(given, parameter, tensor, place)
         else:
-            found[parameter.keyword] = parameters.get(name, parameter.default)
+            found[parameter.keyword] = given[0] if given else parameter.default
     return found
 
 
-def _given(parameters: Mapping[str, Any], name: str) -> list[Any]:
-    return [parameters[name]] if name in parameters else []
-
-
-def _first(settings: list[Any], parameter: Parameter, tensor: str, layers: int) -> float | None:
+def _first(settings: list[Any], parameter: Parameter, tensor: str, place: float) -> float | None:
     for setting in settings:
-        if (value := value_at(setting, tensor, layers)) is not None:
+        if (value := value_at(setting, tensor, place)) is not None:
             return value
     if parameter.default is None and (settings or parameter.required):
         raise InputError(
@@ -108,16 +112,19 @@ def _first(settings: list[Any], parameter: Parameter, tensor: str, layers: int) 
     return parameter.default  # type: ignore[no-any-return]
 
 
-def check_parameters(parameters: Mapping[str, Any], known: Mapping[str, Parameter], n_models: int) -> None:
-    """Raise `InputError` for an unknown, missing or malformed parameter, naming its place."""
-    own = parameters.get("models", [])
+def check_parameters(levels: Sequence[tuple[str, Mapping[str, Any]]], own: Any, known: Mapping[str, Parameter], n_models: int) -> None:
+    """Raise `InputError` for an unknown, missing or malformed parameter, naming its place.
+
+    `levels` are places with the parameters that stand there, the nearest first; `own` is a list of each model's own.
+    """
     if not isinstance(own, list | tuple) or (own and len(own) != n_models) or not all(isinstance(mine, Mapping) for mine in own):
         raise InputError(f"must be a list with one mapping for each of the {n_models} models", place="parameters.models")
-    for name, setting in parameters.items():
-        if name == "out_dtype":
-            _check_choice(setting, OUTPUT_TYPES, "parameters.out_dtype")
-        elif name != "models":
-            _check_one(name, setting, known, f"parameters.{name}")
+    for place, parameters in levels:
+        for name, setting in parameters.items():
+            if name == "out_dtype":
+                _check_choice(setting, OUTPUT_TYPES, f"{place}.out_dtype")
+            elif name != "models":
+                _check_one(name, setting, known, f"{place}.{name}")
     for index, mine in enumerate(own):
         for name, setting in mine.items():
             place = f"parameters.models.{index}.{name}"
@@ -125,7 +132,7 @@ def check_parameters(parameters: Mapping[str, Any], known: Mapping[str, Paramete
                 raise InputError(f"`{name}` holds for the whole merge, not for one model", place=place, remedy="Move it out of `models`.")
             _check_one(name, setting, known, place)
     for name, parameter in known.items():
-        if parameter.required and name not in parameters:
+        if parameter.required and not any(name in parameters for _, parameters in levels):
             raise InputError(f"`{name}` is missing", place="parameters", remedy=f"Give `{name}`: a number, a layer list, or filters.")
 
 

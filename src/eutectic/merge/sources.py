@@ -35,6 +35,8 @@ class Written:
         """Storage type of a tensor."""
         return self.checkpoint.dtype(name)
 
+    kept = dtype
+
     def read(self, name: str, start: int, into: torch.Tensor) -> None:
         """Fill `into` with the elements of a flattened tensor from `start` on."""
         self.checkpoint.read(name, start, into)
@@ -56,7 +58,6 @@ def check_fit(sources: Sequence[Source]) -> None:
     """Raise `InputError` unless all parents have the same tensors in the same shapes; says which differ first and what could be done."""
     first = sources[0]
     for other in sources[1:]:
-        _check_kind(first, other)
         mine, theirs = set(first.names), set(other.names)
         if mine != theirs:
             raise InputError(
@@ -74,12 +75,15 @@ def check_fit(sources: Sequence[Source]) -> None:
             )
 
 
-def _check_kind(first: Source, other: Source) -> None:
-    if isinstance(first, Written) and isinstance(other, Written):
-        kinds = [source.config.get("model_type") for source in (first, other)]
-        if None not in kinds and kinds[0] != kinds[1]:
+def check_kinds(sources: Sequence[Source]) -> None:
+    """Raise `InputError` unless the configs of all parents name one architecture."""
+    kinds = [
+        (source.label, source.config["model_type"]) for source in sources if isinstance(source, Written) and "model_type" in source.config
+    ]
+    for label, kind in kinds[1:]:
+        if kind != kinds[0][1]:
             raise InputError(
-                f"{first.label} is a {kinds[0]} model and {other.label} a {kinds[1]} model",
+                f"{kinds[0][0]} is a {kinds[0][1]} model and {label} a {kind} model",
                 place="parents",
                 remedy="Only models of one architecture, best of one ancestor, can be merged.",
             )

@@ -8,25 +8,31 @@ when they are read.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from eutectic.artifacts import Artifact, Parents, optional
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
+from eutectic.merge import folder
+from eutectic.merge.adapted import Adapted
 from eutectic.merge.check import check as check_step
 from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
+from eutectic.merge.layout import lay_out
 from eutectic.merge.methods import find
 from eutectic.merge.recipe import Recipe
-from eutectic.merge.schedule import count_layers, resolve
-from eutectic.merge.sources import Written, check_fit
+from eutectic.merge.sources import Written, check_kinds
 from eutectic.models import checkpoint, device
 from eutectic.specs.steps import MergeStep
+
+if TYPE_CHECKING:
+    from eutectic.merge.vocabulary import Vocabulary
 
 LARGE = 1 << 22  # elements: from here on all threads share one tensor
 AHEAD = 1 << 25  # elements that may be under way or wait for the consumer
@@ -41,26 +47,43 @@ class Merge:
         base = optional(parents, "base")
         check_step(spec, len(parents.get("models", ())), base is not None)
         self.label, self.spec = label, spec
-        self.base = open_source(base) if base else None
-        self.models = tuple(open_source(model) for model in parents["models"])
-        everyone = [source for source in (self.base, *self.models) if source is not None]
-        check_fit(everyone)
-        self.names, self._first = everyone[0].names, everyone[0]
+        sources: list[Source] = [open_source(parent) for parent in folder.everyone(parents)]
+        check_kinds(sources)
+        self.vocabulary = self._common(parents, sources)
+        self.base = sources.pop(0) if base else None
+        self.models = tuple(sources)
+        self.method = find(spec.method)
+        self.inputs = lay_out(spec, self.method, self.base, self.models)
+        self.names = tuple(self.inputs)
         self._recipes: dict[str, Recipe] = {}
         self._lock = threading.Lock()
-        self.method, layers = find(spec.method), count_layers(self.names)
-        known = self.method.schema
-        self.arguments = {name: resolve(spec.parameters, known, name, layers, len(self.models)) for name in self.names}
+
+    def _common(self, parents: Parents, sources: list[Source]) -> Vocabulary | None:
+        """The vocabulary of the result, and every source with its rows, where the merge asks for one."""
+        if self.spec.tokenizer is None:
+            return None
+        from eutectic.merge import vocabulary  # brings transformers, which other merges need not wait for
+
+        folders = [folder.giving({"models": (parent,)}) for parent in folder.everyone(parents)]
+        found = vocabulary.common(self.spec.tokenizer, sources, folders, has_base=bool(parents.get("base")))
+        sources[:] = vocabulary.reordered(tuple(sources), found)
+        return found
+
+    def _first(self, name: str) -> Source:
+        """The parent whose type and shape a merged tensor has."""
+        return self.inputs[name].base or self.inputs[name].models[0]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a merged tensor."""
-        return self._first.shape(name)
+        return self._first(name).shape(name)
 
     def dtype(self, name: str) -> torch.dtype:
         """Type of a merged tensor: `out_dtype`, else the base's (or first model's); tensors of whole numbers keep theirs."""
-        own = self._first.dtype(name)
+        own = self._first(name).kept(name)
         wanted = self.spec.parameters.get("out_dtype")
         return getattr(torch, wanted) if wanted and own.is_floating_point else own
+
+    kept = dtype
 
     def elements(self, name: str) -> int:
         """Elements of a tensor."""
@@ -73,7 +96,8 @@ class Merge:
 
     def group(self, name: str, each: Each = map) -> Group:
         """The tensor of that name of all parents."""
-        return Group(name, self.shape(name), self.base, self.models, self.spec.seed, each, self.method.rows)
+        inputs = self.inputs[name]
+        return Group(name, self.shape(name), inputs.base, inputs.models, self.spec.seed, each, self.method.rows)
 
     def recipe(self, name: str, each: Each = map) -> Recipe:
         """How the tensor is made, measured once."""
@@ -81,7 +105,7 @@ class Merge:
             known = self._recipes.get(name)
         if known is None:
             group = self.group(name, each)
-            known = self.method.function(group, **self.arguments[name]) if self._floating(name) else self._same(group)
+            known = self.method.function(group, **self.inputs[name].arguments) if self._floating(name) else self._same(group)
             with self._lock:
                 known = self._recipes.setdefault(name, known)
         return known
@@ -109,7 +133,7 @@ class Merge:
         return into
 
     def _copied(self, parts: Parts, recipe: Recipe) -> torch.Tensor:
-        source = self.base if recipe.copy == -1 else self.models[recipe.copy or 0]
+        source = parts.group.base if recipe.copy == -1 else parts.group.models[recipe.copy or 0]
         assert source is not None
         part = parts.stored(source)
         if part.is_floating_point() and not torch.isfinite(part.sum(dtype=torch.float32)):
@@ -179,16 +203,13 @@ NOTHING = torch.empty(0)
 def open_source(parent: Artifact) -> Source:
     """A parent's tensors: its folder, or, for a merge that was not written, the merge itself."""
     if parent.folder is not None:
-        return Written(parent.folder, parent.address)
+        found: Source = Written(parent.folder, parent.address)
+        for adapter in parent.parents.get("adapter", ()):
+            found = Adapted(found, adapter.path)
+        return found
     if not isinstance(parent.spec, MergeStep):
         raise InputError(f"{parent.address} has no folder and is no merge", place="parents")
     return Merge(parent.spec, parent.parents, parent.address)
-
-
-def assets_folder(parents: Parents) -> Artifact:
-    """The written parent that gives config, tokenizer and template: the base, else the first of the models, through unwritten merges."""
-    giver = optional(parents, "base") or parents["models"][0]
-    return giver if giver.folder is not None else assets_folder(giver.parents)
 
 
 def in_order(names: Iterable[str], size: Callable[[str], int], job: Callable[[str, Each], Result], threads: int) -> Iterator[Result]:
@@ -244,17 +265,16 @@ def _exists(parent: Artifact) -> bool:
 
 
 def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
-    """Write the merged checkpoint into `out`: weights, and everything else byte for byte from the base.
+    """Write the merged checkpoint into `out`: weights, and everything else (`folder.complete`).
 
-    Returns counts of tensors, parameters and bytes, and how many tensors took which branch.
+    Returns counts of tensors, parameters and bytes, how many tensors took which branch, seconds of the merging and of the digests, and the
+    BLAKE3 of each file of weights.
     """
     device.prepare(context)
     merge = Merge(spec, parents)
-    giver = assets_folder(parents)
-    checkpoint.copy_assets(giver.path, out)
-    if "out_dtype" in spec.parameters:
-        checkpoint.set_config_dtype(out, getattr(torch, spec.parameters["out_dtype"]))
+    folder.complete(merge, parents, out)
     branches: Counter[str] = Counter()
+    began, digesting = time.monotonic(), 0.0
     with checkpoint.Writer(out, merge.layout) as writer:
         context.progress.start("merge", writer.total / 1e6, "MB")
 
@@ -263,10 +283,15 @@ def build(spec: MergeStep, parents: Parents, out: Path, context: Context) -> dic
 
         for name, branch in in_order(merge.names, merge.elements, job, context.threads):
             branches[branch] += 1
+            before = time.monotonic()
+            writer.seal(name)
+            digesting += time.monotonic() - before
             context.progress.advance(writer.places[name].size / 1e6, branch)
     return {
         "tensors": len(merge.names),
         "parameters": sum(map(merge.elements, merge.names)),
         "bytes": writer.total,
         "branches": dict(branches),
+        "seconds": {"merge": time.monotonic() - began - digesting, "digest": digesting},
+        "digests": {file.name: digest for file, digest in writer.digests.items()},
     }

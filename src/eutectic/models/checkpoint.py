@@ -16,14 +16,18 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import torch
+from blake3 import blake3
 
 from eutectic.errors import InputError
-from eutectic.models.safetensors_file import TensorPlace, as_bytes, make_header, read_header, read_range, write_range
+from eutectic.models import pickled
+from eutectic.models.safetensors_file import NAMES, TensorPlace, as_bytes, make_header, read_header, read_range, write_range
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 METADATA = MappingProxyType({"format": "pt"})  # what transformers asks for
 WEIGHT_ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".h5", ".msgpack", ".index.json")
 OWN_FILES = ("record.json", "metrics.jsonl", "ledger.json", "README.md", "geometry.json")  # say something about the start model alone
+
+DIGEST_BYTES = 1 << 20
 
 Layout = Sequence[tuple[str, torch.dtype, tuple[int, ...]]]
 
@@ -74,12 +78,33 @@ class Checkpoint:
         place = self.place(name)
         if into.dtype != place.dtype or start < 0 or start + into.numel() > place.elements:
             raise ValueError(f"elements {start}..{start + into.numel()} as {into.dtype} of {name} ({place.elements} of {place.dtype})")
+        self._read(place, start, into)
+
+    def _read(self, place: TensorPlace, start: int, into: torch.Tensor) -> None:
         read_range(place.file, place.offset + start * place.dtype.itemsize, as_bytes(into))
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """All tensors, one at a time."""
         for name in self.names:
             yield name, self.tensor(name)
+
+
+class Pickled(Checkpoint):
+    """The same of pickled files, whose tensors are mapped or in memory."""
+
+    def __init__(self, folder: Path, files: Sequence[Path]) -> None:
+        self._tensors: dict[str, torch.Tensor] = {}
+        places: dict[str, TensorPlace] = {}
+        for file in files:
+            for name, tensor in pickled.load(file).items():
+                if tensor.dtype not in NAMES:
+                    raise InputError(f"the tensor type {tensor.dtype} is not known", file=file, place=name, remedy="Save it as floats.")
+                self._tensors[name] = tensor
+                places[name] = TensorPlace(name, tensor.dtype, tuple(tensor.shape), file, 0)
+        super().__init__(folder, places)
+
+    def _read(self, place: TensorPlace, start: int, into: torch.Tensor) -> None:
+        into.copy_(self._tensors[place.name].view(-1)[start : start + len(into)])
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -93,13 +118,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1:
         return Checkpoint(folder, read_header(files[0]))
-    pickled = sorted(p.name for p in folder.glob("*.bin"))
+    if not files and (found := pickled.files(folder)):
+        return Pickled(folder, found)
     raise InputError(
-        f"holds several safetensors files but no {INDEX}" if files else f"holds no {SINGLE}" + (f", only {pickled[0]}" if pickled else ""),
+        f"holds several safetensors files but no {INDEX}" if files else f"holds no {SINGLE}",
         file=folder,
-        remedy="Save the model as safetensors first: pickled weights are not read."
-        if pickled
-        else "Check that this is a whole model folder.",
+        remedy="Check that this is a whole model folder.",
     )
 
 
@@ -147,7 +171,8 @@ def _weight_map(index: Path) -> dict[str, str]:
 class Writer:
     """Writes a checkpoint whose tensors are known by name, type and shape, in any order, in parts, from any thread.
 
-    Used as a context manager; what was never put is zero, so callers put everything.
+    Used as a context manager; what was never put is zero, so callers put everything. A caller that finishes tensors in their order may
+    `seal` each: then `digests` holds the BLAKE3 of every file at the end, and nothing is read from disk for it.
     """
 
     def __init__(self, folder: Path, layout: Layout, *, max_shard_bytes: float = 5e9, metadata: Mapping[str, str] = METADATA) -> None:
@@ -158,6 +183,7 @@ class Writer:
         self.total = 0
         self._open = contextlib.ExitStack()
         self._descriptors: dict[Path, int] = {}
+        self._hashers: dict[Path, Any] = {}
         names = (
             [SINGLE]
             if len(self.shards) == 1
@@ -174,6 +200,7 @@ class Writer:
         self._open.callback(os.close, descriptor)
         self._descriptors[file] = descriptor
         write_range(descriptor, memoryview(header), 0)
+        self._hashers[file] = blake3(header)
         end = len(header)
         for name, dtype, shape in shard:
             self.places[name] = TensorPlace(name, dtype, tuple(shape), file, end)
@@ -191,6 +218,19 @@ class Writer:
         if tensor.numel():
             data = tensor.detach().to("cpu").contiguous()
             write_range(self._descriptors[place.file], as_bytes(data), place.offset + start * place.dtype.itemsize)
+
+    def seal(self, name: str) -> None:
+        """Count a finished tensor into the digest of its file, from the pages just written."""
+        place, buffer = self.places[name], bytearray(min(DIGEST_BYTES, self.places[name].size))
+        for start in range(0, place.size, DIGEST_BYTES):
+            part = memoryview(buffer)[: min(DIGEST_BYTES, place.size - start)]
+            read_range(place.file, place.offset + start, part)
+            self._hashers[place.file].update(part)
+
+    @property
+    def digests(self) -> dict[Path, str]:
+        """BLAKE3 of every file, right once every tensor was sealed."""
+        return {file: hasher.hexdigest() for file, hasher in self._hashers.items()}
 
     def __enter__(self) -> Self:
         return self

@@ -95,11 +95,64 @@ class TrainStep(ReferenceStep):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
+class SliceSource(Spec):
+    """Layers of one parent: of `models[model]`, or of the base where `model` is -1. `layers` are the first and the one behind the last,
+    all where it is None. `parameters` are this parent's own.
+    """
+
+    model: int
+    layers: tuple[int, int] | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class MergeSlice(Spec):
+    """Layers of the result, made of equally many layers of each source. `base` says which of the sources deltas begin at."""
+
+    sources: tuple[SliceSource, ...]
+    base: int | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class MergeModule(Spec):
+    """A part of the model, all of it where it is called `default`: slices one behind the other."""
+
+    name: str = "default"
+    slices: tuple[MergeSlice, ...]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class TokenSource(Spec):
+    """Where the row of a token comes from in models that lack it (`force`: in all of them): zero, the same token of a model, or another
+    `token` or `token_id` of it. A model is an index as in `SliceSource`; without one the rule for tokens that are not named holds.
+    """
+
+    model: int | None = None
+    token: str | None = None
+    token_id: int | None = None
+    zero: bool = False
+    force: bool = False
+
+
+class TokenizerStep(Spec):
+    """The vocabulary of the result: of all parents, of the base (or first model), or of one model by its index."""
+
+    source: Literal["union", "base"] | int = "union"
+    tokens: dict[str, TokenSource] = Field(default_factory=dict)
+    pad_to_multiple_of: int | None = None
+
+
 class MergeStep(Spec):
-    """Parents: `base` (Checkpoint, at most one), `models` (Checkpoints). Writes a Checkpoint, or stays unwritten."""
+    """Parents: `base` (Checkpoint, at most one), `models` (Checkpoints). Writes a Checkpoint, or stays unwritten.
+
+    Without `modules` every tensor is made of the same tensor of all parents; without `tokenizer` they have one vocabulary. The chat
+    template is the base's, or a Jinja text, a format's name, or `auto`: what most parents have.
+    """
 
     method: str
     parameters: dict[str, Any] = Field(default_factory=dict)
+    modules: tuple[MergeModule, ...] = ()
+    tokenizer: TokenizerStep | None = None
+    chat_template: str = ""
     seed: int = 0
 
 

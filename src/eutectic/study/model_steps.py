@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eutectic.errors import EutecticError
+from eutectic.errors import EutecticError, InputError
+from eutectic.models.hub import MODEL_FILES, snapshot
 from eutectic.specs.steps import AdoptStep
 from eutectic.specs.study import ModelSpec
 from eutectic.study.graph import Draft
 from eutectic.study.nodes import Source, Step, unmade
 from eutectic.study.work import WORK
 from eutectic.yaml_file import Place
-
-MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 
 
 def enter(draft: Draft) -> None:
@@ -64,7 +63,10 @@ def _source(draft: Draft, name: str, model: ModelSpec) -> Source:
     folder = Path(str(model.path)).expanduser()
     folder = folder if folder.is_absolute() else file.folder / folder
     if not folder.is_dir():
-        folder = _downloaded(draft, place, str(model.path))
+        try:
+            folder = snapshot(str(model.path))
+        except InputError as error:
+            raise file.locate(error, place) from error
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
     if not (folder / "config.json").is_file():
         raise file.error(place, f"{folder} has no config.json", "Give the folder of a Hugging Face model.")
@@ -74,22 +76,3 @@ def _source(draft: Draft, name: str, model: ModelSpec) -> Source:
         raise file.error(place, f"{folder} has no tokenizer (tokenizer.json)", "Copy the model's tokenizer files into that folder.")
     lines = [f"{path.name}\0{draft.digests.digest(path)}\n" for path in files]
     return Source("checkpoint", name, folder, blake3("".join(lines).encode()).hexdigest())
-
-
-def _downloaded(draft: Draft, place: Place, path: str) -> Path:
-    """The local snapshot of a hub model, downloaded once into the hub's own cache."""
-    file = draft.file
-    repository, _, revision = path.partition("@")
-    if len(repository.split("/")) != 2 or repository.startswith((".", "~", "/")):
-        raise file.error(place, f"there is no folder {path!r} beside the study", "Check the path.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(MODEL_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise file.error(
-            place,
-            f"there is no folder {path!r} beside the study, and the model hub did not give that model ({type(error).__name__})",
-            "Check the path or the hub id and the network; a folder must hold config.json, tokenizer and safetensors.",
-        ) from error
