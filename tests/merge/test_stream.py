@@ -13,9 +13,10 @@ from tiny_tensors import LAYERS, NAMES, random_tensors
 from eutectic.artifacts import Artifact
 from eutectic.context import Context
 from eutectic.errors import InputError, WorkError
+from eutectic.fingerprint import digest_file
 from eutectic.merge import group, stream
 from eutectic.merge.schedule import depth, value_at
-from eutectic.models.checkpoint import open_checkpoint
+from eutectic.models.checkpoint import SINGLE, Writer, open_checkpoint
 from eutectic.specs.steps import MergeStep
 
 Trio = tuple[Artifact, Artifact, Artifact]
@@ -328,7 +329,22 @@ def test_a_written_merge_is_whole_and_has_the_bases_files(tmp_path: Path, trio: 
         assert (tmp_path / "out" / name).read_bytes() == (base.path / name).read_bytes()
     assert equal(load(Artifact("checkpoint", "out", "", tmp_path / "out")), merge("linear", base, [one], t=0.5))
     parameters = sum(tensor.numel() for tensor in load(base).values())
-    assert ledger == {"tensors": len(NAMES), "parameters": parameters, "bytes": 4 * parameters, "branches": {"linear": len(NAMES)}}
+    told = {"tensors": len(NAMES), "parameters": parameters, "bytes": 4 * parameters, "branches": {"linear": len(NAMES)}}
+    assert ledger.items() >= told.items()
+    assert ledger["digests"] == {SINGLE: digest_file(tmp_path / "out" / SINGLE)}
+    card = (tmp_path / "out/README.md").read_text()
+    assert f"| base | {base.address} | `{base.key}` |" in card
+    assert f"| model | {one.address} | `{one.key}` |" in card
+
+
+def test_digests_of_shards_are_those_of_their_files(tmp_path: Path) -> None:
+    tensors = [(name, torch.randn(size)) for name, size in (("a", 300_000), ("b", 1), ("c", 500_000))]
+    with Writer(tmp_path, [(name, t.dtype, tuple(t.shape)) for name, t in tensors], max_shard_bytes=1_500_000) as writer:
+        for name, tensor in tensors:
+            writer.put(name, tensor)
+            writer.seal(name)
+    assert len(writer.digests) == 2
+    assert writer.digests == {file: digest_file(file) for file in writer.digests}
 
 
 def test_without_a_base_everything_else_comes_from_the_first_model(tmp_path: Path, trio: Trio) -> None:

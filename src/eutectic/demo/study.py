@@ -52,7 +52,7 @@ FULL = Size(
     greedy=100,
     instructions=600,
     element_questions=240,
-    pairs=500,
+    pairs=560,
     talkers='["*", "*/*"]',
     painters='[instruct, instruct/cpt, instruct/cpt-sft-dpo, "paper:instruct/cpt-sft-dpo"]',
 )
