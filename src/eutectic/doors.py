@@ -5,7 +5,10 @@ They call the same workshops with the same specs as a study's steps do.
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +20,7 @@ from eutectic.artifacts import RECORD, SUMMARY, TENSORS, Artifact, Record, read_
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.fingerprint import DigestCache, key
-from eutectic.store import cache_folder, full_disk_is_an_error, sync, sync_folder
+from eutectic.store import cache_folder, full_disk_is_an_error, process_start, sync, sync_folder
 
 if TYPE_CHECKING:
     from eutectic.study.study import Study
@@ -38,7 +41,7 @@ def merge(config: str | Path, out: str | Path, context: Context | None = None, s
     `seed` is for methods that draw random numbers. Beside the weights `out` has config and tokenizer, a card and a record that name the
     parents by digest, and the file itself as `mergekit_config.yml`.
     """
-    from eutectic.merge import mergekit_file, stream
+    from eutectic.merge import canonical, mergekit_file, stream
     from eutectic.study import footprint, status
     from eutectic.study.work import WORK
 
@@ -81,7 +84,7 @@ def merge(config: str | Path, out: str | Path, context: Context | None = None, s
         sync_folder(partial)
         ledger["seconds"] |= {"parents' digests": digested - begun, "fsync": time.monotonic() - made}
     sync(out.parent)
-    return ledger
+    return ledger | {"without_effect": canonical.idle(step, has_base=asked.base is not None, n_models=len(asked.models))}
 
 
 def _named(config: Path, lines: Mapping[str, int], name: str, digests: DigestCache) -> Artifact:
@@ -191,11 +194,20 @@ def model_folder(folder: Path) -> Path:
 
 @contextmanager
 def whole(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out` that becomes `out` when all went well and is removed otherwise."""
+    """A hidden folder beside `out` that becomes `out` when all went well and is removed otherwise.
+
+    What a killed process of this host left behind for the same `out` is removed.
+    """
     if out.exists():
         raise InputError("is there already and is left as it is", file=out, remedy="Give a new folder, or remove that one.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    ours = f".{out.name}-{socket.gethostname()}"
+    for left in out.parent.glob(f"{glob.escape(ours)}-*-*"):
+        pid, _, started = left.name.removeprefix(f"{ours}-").partition("-")
+        if pid.isdigit() and process_start(int(pid)) != started:
+            shutil.rmtree(left, ignore_errors=True)
+    partial = out.parent / f"{ours}-{os.getpid()}-{process_start(os.getpid())}"
+    partial.mkdir()
     try:
         with full_disk_is_an_error(out.parent):
             yield partial

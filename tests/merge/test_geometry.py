@@ -39,6 +39,7 @@ def test_angles_norms_and_distances_are_those_of_the_vectors(tmp_path: Path, tri
         assert row.angle == pytest.approx(math.acos(float(x @ y / x.norm() / y.norm())), rel=1e-12)
         assert row.norms == pytest.approx((float(x.norm()), float(y.norm())), rel=1e-12)
         assert row.relative_distance == pytest.approx(float((x - y).norm() / x.norm()), rel=1e-9)
+        assert row.sign_conflicts == pytest.approx(float((x * y < 0).double().mean()))
     assert rows["model.layers.0.mlp.up_proj.weight"].branch == "copy"
     middle = rows["model.layers.2.mlp.up_proj.weight"]
     assert (middle.branch, middle.layer, middle.module, middle.t) == ("slerp", 2, "mlp.up_proj", 0.5)
@@ -70,6 +71,14 @@ def test_a_blend_is_compared_with_the_average_of_its_models(tmp_path: Path, trio
     assert {len(row.norms) for row in rows.values()} == {3}
     assert summary["branches"] == {"elected": 17}
     assert summary["linear_share"] < 0.1
+
+
+def test_signs_of_several_models_are_those_of_their_deltas(tmp_path: Path, trio: tuple[Artifact, ...]) -> None:
+    rows, summary = measured(tmp_path, "ties", trio[0], list(trio[1:]), density=0.5)
+    base, one, two = (dict(open_checkpoint(model.path).tensors()) for model in trio)
+    for name, row in rows.items():
+        assert row.sign_conflicts == pytest.approx(float(((one[name] - base[name]) * (two[name] - base[name]) < 0).double().mean()))
+    assert 0.2 < summary["sign_conflicts"] < 0.5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -144,7 +144,7 @@ BAD = {
     ),
     "range": (TIES.replace("density: 0.4", "density: 1.4"), 19, "at most 1"),
     "per-model range": (TIES.replace("[1, 0.7, 0.1]", "[1, 0.7, 0]"), 8, "above 0"),
-    "rescale": (TIES.replace("lambda: 0.9", "rescale: true"), 18, "`rescale` is not supported for ties"),
+    "rescale": (SLERP.replace("parameters:", "parameters:\n  rescale: true"), 8, "`rescale` is not supported for slerp"),
     "dtype": (SLERP.replace("bfloat16", "int8"), 14, "`dtype: int8` is not supported"),
     "tokenizer": (TIES.replace("_source: base", "_source: other/model"), 4, "'other/model' is none of the models"),
     "two tokenizers": (TIES + "tokenizer: {source: base}\n", 22, "both given"),

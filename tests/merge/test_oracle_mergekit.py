@@ -12,6 +12,7 @@ import mergekit_oracle
 import pytest
 import torch
 
+from eutectic.merge.group import Group
 from eutectic.models.checkpoint import copy_assets, open_checkpoint, write
 
 pytestmark = pytest.mark.oracle
@@ -68,11 +69,27 @@ def configurations() -> dict[str, tuple[str, dict[str, Any]]]:
             add(kind, "sce", [None, {}, {}], parameters={"select_topk": 0.3})
             for method in ("breadcrumbs", "breadcrumbs_ties"):
                 add(kind, method, [None, {"weight": 0.7, "density": 0.5, "gamma": 0.1}, {"weight": 0.4, "density": 0.8}])
+            for method in ("ties", "breadcrumbs", "breadcrumbs_ties"):
+                add(kind, method, [None, {"weight": 0.7, "density": 0.4}, {"weight": 0.4}], parameters={"rescale": True, "density": 0.8})
         add(kind, "passthrough", [{"scale": 0.3}], base=None)
+    add("far", "task_arithmetic", [None, {"weight": 0.7}, {"weight": 0.4}], parameters={"rescale": True, "density": 0.5})  # both idle
     return found
 
 
-CONFIGURATIONS = configurations()
+def random_ones() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Methods that draw random numbers, without rescaling, which mergekit does by sums of magnitudes and ours by the probability."""
+    found = {}
+    for kind in SETS:
+        for method in ("dare_linear", "dare_ties", "della_linear", "della"):
+            for density in (0.25, 0.5, 0.75):
+                models = [{"model": f"m{i}", "parameters": {"weight": 0.4 * i, "density": density}} for i in (1, 2)]
+                shared: dict[str, Any] = {"rescale": False} | ({"epsilon": 0.125} if "della" in method else {})
+                config = {"merge_method": method, "base_model": "m0", "models": models, "parameters": shared, "dtype": "float32"}
+                found[f"{kind}-{method}-{density}"] = (kind, config)
+    return found
+
+
+CONFIGURATIONS, RANDOM = configurations(), random_ones()
 
 
 def write_models(folder: Path, tiny: Path) -> None:
@@ -105,7 +122,8 @@ def merged(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_same_file_gives_the_same_model(merged: Path, name: str) -> None:
-    method = CONFIGURATIONS[name][1]["merge_method"]
+    config = CONFIGURATIONS[name][1]
+    method, by_norms = config["merge_method"], bool(config.get("parameters", {}).get("rescale"))
     theirs = dict(open_checkpoint(merged / name).tensors())
     found, parents = mergekit_oracle.ours(merged / f"{name}.yaml")
     assert found.keys() == theirs.keys()
@@ -115,7 +133,26 @@ def test_the_same_file_gives_the_same_model(merged: Path, name: str) -> None:
             assert torch.equal(value, theirs[tensor]), tensor
         else:
             difference = (value.float() - theirs[tensor].float()).abs()
-            assert bool((difference <= mergekit_oracle.allowed(method, tensor, parents, value.dtype)).all()), (
+            assert bool((difference <= mergekit_oracle.allowed(method, tensor, parents, value.dtype, by_norms=by_norms)).all()), (
                 tensor,
                 float(difference.max()),
             )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """The same of the random methods, mergekit drawing given numbers."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_models(folder, tiny)
+    return mergekit_oracle.run(folder, {name: (folder / kind, config) for name, (kind, config) in RANDOM.items()}, mask=True)
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_the_same_random_numbers_give_the_same_model(drawn: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(Group, "_drawn", mergekit_oracle.masked)
+    theirs = dict(open_checkpoint(drawn / name).tensors())
+    found, parents = mergekit_oracle.ours(drawn / f"{name}.yaml")
+    for tensor, value in found.items():
+        difference = (value - theirs[tensor]).abs()
+        allowed = mergekit_oracle.allowed(name.split("-")[1], tensor, parents, value.dtype)
+        assert bool((difference <= allowed).all()), (tensor, float(difference.max()))

@@ -263,6 +263,7 @@ class Example:
                 angle=0.008 + 0.002 * math.sin(layer / 4 + place) + 0.0002 * len(address),
                 norms=(30.0, 30.1),
                 relative_distance=0.011,
+                sign_conflicts=0.02,
                 t=0.5,
                 branch="slerp" if place % 2 else "linear",
                 ulps_from_linear=ulps * (1 + layer) / 30,

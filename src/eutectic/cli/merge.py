@@ -32,5 +32,6 @@ def command(
     lines = [
         f"The merged model is {out}: {ledger['parameters'] / 1e6:,.1f} M parameters in {ledger['tensors']} tensors ({branches}).",
         f"Time: {spent}.",
+        *(f"`{name}` has no effect on this merge: any other value gives the same." for name in ledger["without_effect"]),
     ]
     give({"folder": str(out), **ledger}, json, lines)

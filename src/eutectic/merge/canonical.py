@@ -5,7 +5,7 @@ Rules of `canonical`, each an identity of the formulas (not only of some inputs)
 - the seed goes unless the method draws random numbers with a density below 1;
 - what drops parts of a delta (dare, della, breadcrumbs) is, with density 1 everywhere, task arithmetic, or ties without trimming;
 - task arithmetic, or ties without trimming, of one model is linear with t = lambda x weight (ties and `normalize`: t = lambda);
-- slerp with t = 0 or 1 everywhere is linear with that t: a copy; equal weights with `normalize` are no weights.
+- slerp with t = 0 or 1 everywhere is linear with that t: a copy; equal weights that `normalize` divides by are no weights.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ UNTRIMMED = {
     **dict.fromkeys(("dare_linear", "della_linear", "breadcrumbs"), "task_arithmetic"),
     **dict.fromkeys(("dare_ties", "della", "breadcrumbs_ties"), "ties"),
 }
+WEIGHED = ("linear", "task_arithmetic", "ties", *UNTRIMMED)  # their `normalize` divides by the weights, so that equal ones cancel out
 OF_TRIMMING = ("density", "epsilon", "gamma", "rescale")  # without effect where nothing is dropped
 
 
@@ -33,18 +34,34 @@ def canonical(step: MergeStep, *, has_base: bool, n_models: int) -> MergeStep:
     if method in UNTRIMMED and _constant(given, "density", 1.0) == 1:
         normalize = given.get("normalize", find(method).schema["normalize"].default)
         method, given = UNTRIMMED[method], {**_without(given, OF_TRIMMING), "normalize": normalize}
+    elif method == "ties" and _constant(given, "density", 1.0) == 1:
+        given = _without(given, ("rescale",))
     if has_base and n_models == 1 and (t := _as_linear(method, given)) is not None:
         method, given = "linear", {"t": t} | {key: given[key] for key in ("out_dtype",) if key in given}
     if method == "slerp" and given["t"] in (0, 1):
         method, given = "linear", {key: value for key, value in given.items() if key != "scale"}
     if method == "linear" and "t" in given:
         given = {key: value for key, value in given.items() if key in ("t", "out_dtype")}
-    elif method == "linear" and given.get("normalize", True) and "models" not in given and _constant(given, "weight", 1.0) not in (None, 0):
-        given.pop("weight", None)
     made = find(method)
     known = made.schema
+    if method in WEIGHED and given.get("normalize", known["normalize"].default) and _constant(given, "weight", 1.0) not in (None, 0):
+        given.pop("weight", None)
     kept = {name: value for name, value in given.items() if name not in known or value != known[name].default}
     return step.model_copy(update={"method": method, "parameters": kept, "seed": step.seed if made.random else 0})
+
+
+def idle(step: MergeStep, *, has_base: bool, n_models: int) -> list[str]:
+    """Parameters that were set and change nothing, whatever the parents: another value would give the same merge."""
+    if step.modules:
+        return []
+    own, known = canonical(step, has_base=has_base, n_models=n_models), find(step.method).schema
+    found = []
+    for name in dict.fromkeys([*step.parameters, *(name for mine in step.parameters.get("models", ()) for name in mine)]):
+        if name in known and not known[name].required and step.parameters.get(name) != known[name].default:
+            left = step.model_copy(update={"parameters": _without(step.parameters, (name,))})
+            if canonical(left, has_base=has_base, n_models=n_models) == own:
+                found.append(name)
+    return found
 
 
 def _without(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

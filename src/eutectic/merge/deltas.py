@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from eutectic.merge.group import Group, Parts
 
 
+SMALLEST_SUM = 1e-7  # of magnitudes; where less is left of a delta there is nothing to scale
+
+
 @method()
 def task_arithmetic(group: Group, *, weight: PerModel = (1.0,), normalize: bool = False, lambda_: Scheduled = 1.0) -> Recipe:
     """Base + lambda sum(w_i d_i), d_i = m_i - base (Ilharco et al. 2022, arXiv 2212.04089); `normalize` divides by sum(w_i)."""
@@ -23,15 +26,22 @@ def task_arithmetic(group: Group, *, weight: PerModel = (1.0,), normalize: bool 
 
 @method()
 def ties(
-    group: Group, *, weight: PerModel = (1.0,), density: PerModel = (1.0,), normalize: bool = True, lambda_: Scheduled = 1.0
+    group: Group,
+    *,
+    weight: PerModel = (1.0,),
+    density: PerModel = (1.0,),
+    normalize: bool = True,
+    rescale: bool = False,
+    lambda_: Scheduled = 1.0,
 ) -> Recipe:
     """Trim, elect signs, merge (Yadav et al. 2023, arXiv 2306.01708), tensor by tensor.
 
     Of each delta the `density` share of largest magnitude stays (equal magnitudes stay or go together); the sign with the larger weighted
-    sum wins; base + lambda sum(w_i d_i) / sum(w_i) over the deltas that agree with it. `normalize: false` leaves out the division.
+    sum wins; base + lambda sum(w_i d_i) / sum(w_i) over the deltas that agree with it. `normalize: false` leaves out the division,
+    `rescale: true` gives a trimmed delta the sum of magnitudes it had.
     """
     keep = [group.largest(i, share) if share < 1 else None for i, share in enumerate(density)]
-    return _add_deltas(group, weight, lambda_, keep, normalize=normalize, elect=True)
+    return _add_deltas(group, weight, lambda_, _rescaled(group, keep) if rescale else keep, normalize=normalize, elect=True)
 
 
 @method(random=True)
@@ -116,14 +126,15 @@ def breadcrumbs(
     density: PerModel = (1.0,),
     gamma: PerModel = (0.01,),
     normalize: bool = False,
+    rescale: bool = False,
     lambda_: Scheduled = 1.0,
 ) -> Recipe:
     """Task arithmetic on deltas without their outliers and their small elements.
 
     Model Breadcrumbs, Davari & Belilovsky 2023 (arXiv 2312.06795): the `gamma` share of largest magnitude goes, and of the rest the
-    largest stay, a `density` share of all. Equal magnitudes at a border stay.
+    largest stay, a `density` share of all. Equal magnitudes at a border stay. `rescale` as in `ties`.
     """
-    return _add_deltas(group, weight, lambda_, _between(group, density, gamma), normalize=normalize, elect=False)
+    return _add_deltas(group, weight, lambda_, _between(group, density, gamma, rescale=rescale), normalize=normalize, elect=False)
 
 
 @method()
@@ -134,14 +145,40 @@ def breadcrumbs_ties(
     density: PerModel = (1.0,),
     gamma: PerModel = (0.01,),
     normalize: bool = False,
+    rescale: bool = False,
     lambda_: Scheduled = 1.0,
 ) -> Recipe:
     """As `breadcrumbs`, with the signs elected as in `ties`."""
-    return _add_deltas(group, weight, lambda_, _between(group, density, gamma), normalize=normalize, elect=True)
+    return _add_deltas(group, weight, lambda_, _between(group, density, gamma, rescale=rescale), normalize=normalize, elect=True)
 
 
-def _between(group: Group, density: PerModel, gamma: PerModel) -> list[Trim | None]:
-    return [group.middle(i, share, top) if share < 1 else None for i, (share, top) in enumerate(zip(density, gamma, strict=True))]
+def _between(group: Group, density: PerModel, gamma: PerModel, *, rescale: bool) -> list[Trim | None]:
+    keep = [group.middle(i, share, top) if share < 1 else None for i, (share, top) in enumerate(zip(density, gamma, strict=True))]
+    return _rescaled(group, keep) if rescale else keep
+
+
+def _rescaled(group: Group, trims: list[Trim | None]) -> list[Trim | None]:
+    """Trims that give what is left the sum of magnitudes that the whole delta had (fp64 sums over the tensor)."""
+    return [None if trim is None else _rescaled_one(group, i, trim) for i, trim in enumerate(trims)]
+
+
+def _rescaled_one(group: Group, model: int, trim: Trim) -> Trim:
+    def whole(parts: Parts) -> torch.Tensor:
+        return parts.delta(model).abs_()
+
+    def left(parts: Parts) -> torch.Tensor:
+        delta = parts.delta(model)
+        trim(parts, delta)
+        return delta.abs_()
+
+    before, after = (float(group.sums(measure, "tensor")) for measure in (whole, left))
+    factor = before / after if min(before, after) >= SMALLEST_SUM else 1.0
+
+    def rescaled(parts: Parts, delta: torch.Tensor) -> None:
+        trim(parts, delta)
+        delta.mul_(factor)
+
+    return rescaled
 
 
 @method()

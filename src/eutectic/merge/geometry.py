@@ -18,7 +18,7 @@ from eutectic.artifacts import SUMMARY, TENSORS, Parents, one, write_json, write
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.merge.canonical import controls
-from eutectic.merge.group import SCRATCH, Each, Group
+from eutectic.merge.group import SCRATCH, Each, Group, Parts
 from eutectic.merge.recipe import Recipe
 from eutectic.merge.schedule import layer_of
 from eutectic.merge.stream import Merge, in_order
@@ -83,11 +83,23 @@ def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry
         angle=angle,
         norms=tuple(math.sqrt(value) for value in products.diagonal().tolist()),
         relative_distance=distance,
+        sign_conflicts=float(group.sums(_conflicts, "tensor")) / group.elements if group.elements else 0.0,
         t=t,
         branch=recipe.branch,
         ulps_from_linear=ulps,
         ulps_mean=total / max(1, group.elements),
     )
+
+
+def _conflicts(parts: Parts) -> torch.Tensor:
+    """1 where some of the vectors that are mixed are above zero and others below it, else 0."""
+    group = parts.group
+    mixed = parts.deltas() if group.base is not None and len(group.models) > 1 else [parts.of(source) for source in group.all]
+    lowest, highest = mixed[0].clone(), mixed[0]
+    for other in mixed[1:]:
+        torch.minimum(lowest, other, out=lowest)
+        torch.maximum(highest, other, out=highest)
+    return (lowest.lt_(0)).mul_(highest.gt_(0))
 
 
 def pair_geometry(products: np.ndarray) -> tuple[float, float]:
@@ -157,5 +169,6 @@ def summarise(rows: Sequence[TensorGeometry], sizes: Sequence[int]) -> dict[str,
         "angle_median": statistics.median(row.angle for row in rows) if rows else 0.0,
         "angle_max": max((row.angle for row in rows), default=0.0),
         "relative_distance_median": statistics.median(row.relative_distance for row in rows) if rows else 0.0,
+        "sign_conflicts": sum(row.sign_conflicts * size for row, size in zip(rows, sizes, strict=True)) / parameters,
         "branches": branches,
     }

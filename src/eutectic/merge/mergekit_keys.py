@@ -10,6 +10,7 @@ from eutectic.merge.recipe import Method
 from eutectic.yaml_file import Place, YamlFile
 
 FOR_MEMORY = ("int8_mask",)  # saves mergekit memory, has no part in the result
+IDLE = {"task_arithmetic": ("density", "rescale")}  # what mergekit takes with a method that does nothing with it
 
 
 def error(file: YamlFile, place: Place, found: str, remedy: str = "") -> InputError:
@@ -49,7 +50,7 @@ def settings(file: YamlFile, place: Place, given: Any, method: Method) -> dict[s
         raise error(file, place, "`parameters` must be a mapping")
     found = {}
     for name, setting in given.items():
-        if name not in FOR_MEMORY and not (name == "rescale" and setting is False and name not in method.schema):
+        if name not in FOR_MEMORY and name not in IDLE.get(method.name, ()):
             if name not in method.schema:
                 known = f"Supported: {', '.join(method.schema)}."
                 raise error(file, (*place, name), f"the parameter `{name}` is not supported for {method.name}", known)

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
 
 from eutectic.report.blocks import Figure
@@ -133,6 +134,32 @@ def lines(
             )
         told = "; ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (_, y) in series.items() if len(y))
         return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}: {told}.")
+
+
+def heat(name: str, title: str, rows: Sequence[str], columns: Sequence[int], values: np.ndarray, *, labels: tuple[str, str]) -> Figure:
+    """`values` `[rows, columns]` as colours, NaN left white, with a scale at the side that is logarithmic where they differ much."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    scale = LogNorm(low, high) if low > 0 and high / low > LOGARITHMIC else Normalize(low, high if high > low else low + 1e-12)
+    with mpl.rc_context(STYLE):
+        left = min(2.2, 0.2 + 0.064 * max(map(len, rows), default=8))
+        height = 0.9 + 0.2 * len(rows)
+        canvas, axes = _panel(title, height, left=left)
+        box = axes.get_position()
+        axes.set_position((box.x0, box.y0, box.width - 0.62 / WIDTH, box.height))
+        drawn = axes.pcolormesh(np.arange(len(columns) + 1), np.arange(len(rows) + 1), values, cmap="viridis", norm=scale)
+        axes.invert_yaxis()
+        axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
+        step = -(-len(columns) // 8)
+        axes.set_xticks(np.arange(0, len(columns), step) + 0.5, [str(column) for column in columns[::step]])
+        axes.tick_params(length=0)
+        axes.set_xlabel(labels[0])
+        axes.spines["bottom"].set_visible(False)
+        bar = canvas.add_axes((box.x1 - 0.5 / WIDTH, box.y0, 0.09 / WIDTH, box.height))
+        canvas.colorbar(drawn, cax=bar).outline.set_visible(False)
+        bar.tick_params(length=0, labelsize=7)
+        told = f"from {low:.3g} to {high:.3g}, largest in {rows[int(np.nanargmax(np.nanmax(values, 1)))]}" if known.size else "nothing"
+        return _finish(name, canvas, f"{title}: {labels[1]} by {labels[0]} and module, {told}.")
 
 
 def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: tuple[str, str]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from eutectic.report.view import StepView, StudyView
 from eutectic.specs.rows import TensorGeometry
 
 LINEAR_ULPS = 2.0
+MOST_MAPS = 8
 Measured = tuple[StepView, list[TensorGeometry]]
+ANGLE, ULPS, SIGNS = "angle, degrees", "mean distance from linear, ulps", "elements whose signs disagree, %"
+MAPS: tuple[tuple[Callable[[TensorGeometry], float], str, str], ...] = (
+    (lambda row: math.degrees(row.angle), "Angle (degrees), parents of", ANGLE),
+    (lambda row: row.ulps_mean, "Ulps from linear,", ULPS),
+    (lambda row: 100 * row.sign_conflicts if len(row.norms) > 2 else 0.0, "Signs that disagree (%),", SIGNS),
+)
+LEAST = {ULPS: LINEAR_ULPS / 4}  # a merge all of whose cells lie below is linear, and its map shows rounding
 
 
 def section(view: StudyView) -> Section:
@@ -24,33 +32,32 @@ def section(view: StudyView) -> Section:
     if not steps:
         return Section("geometry", title)
     summaries = [(step, list(iterate_rows(step.readable / TENSORS, TensorGeometry))) for step in steps if step.readable]
-    two = [(step, rows) for step, rows in summaries if any(len(row.norms) == 2 and row.layer is not None for row in rows)]
     panels: list[Figure] = []
     seen: set[tuple[float, ...]] = set()
-    for step, rows in two:
-        print_of_angles = tuple(round(row.angle, 9) for row in rows)  # merges of the same parents have the same angles: one panel
-        if print_of_angles not in seen:
-            seen.add(print_of_angles)
-            panels.append(
-                figures.lines(f"angle-{len(panels) + 1}", f"Parents of {step.address}", _angles(rows), labels=("layer", "angle, degrees"))
-            )
+    for step, rows in summaries:
+        angles = tuple(round(row.angle, 9) for row in rows)  # merges of the same parents have the same angles: drawn once
+        for values, title, unit in MAPS:
+            drawn = {row.tensor: values(row) for row in rows if row.layer is not None}
+            told = unit != ANGLE or angles not in seen
+            if told and any(value > LEAST.get(unit, 0.0) for value in drawn.values()):
+                panels.append(_map(f"map-{len(panels) + 1}", f"{title} {step.address}", rows, drawn, unit))
+        seen.add(angles)
     blocks: list[Block] = [Text(_linear_words(summaries))]
     if panels:
-        blocks.append(Figures(panels[:6], "Angle between the parents' tensors by depth: mean over the tensors of a module."))
+        blocks.append(Figures(panels[:MOST_MAPS], "Parents and merges by depth and kind of module: mean over the tensors of a cell."))
     blocks.append(_geometry_table(summaries))
     return Section("geometry", title, blocks)
 
 
-def _angles(rows: Sequence[TensorGeometry]) -> dict[str, tuple[list[float], list[float]]]:
-    """Mean angle in degrees by layer for each module."""
-    found: dict[str, dict[int, list[float]]] = {}
+def _map(name: str, title: str, rows: Sequence[TensorGeometry], values: Mapping[str, float], unit: str) -> Figure:
+    """Mean values by module (rows) and layer (columns)."""
+    cells: dict[tuple[str, int], list[float]] = {}
     for row in rows:
         if row.layer is not None:
-            found.setdefault(row.module, {}).setdefault(row.layer, []).append(math.degrees(row.angle))
-    return {
-        module: ([float(k) for k in sorted(layers)], [float(np.mean(layers[k])) for k in sorted(layers)])
-        for module, layers in sorted(found.items())
-    }
+            cells.setdefault((row.module, row.layer), []).append(values[row.tensor])
+    modules, layers = sorted({module for module, _ in cells}), sorted({layer for _, layer in cells})
+    means = np.array([[np.mean(cells.get((module, layer), [math.nan])) for layer in layers] for module in modules])
+    return figures.heat(name, title, modules, layers, means, labels=("layer", unit))
 
 
 def _linear_words(summaries: Sequence[Measured]) -> str:
@@ -74,6 +81,7 @@ def _geometry_table(summaries: Sequence[Measured]) -> Table:
         "median angle, degrees|number",
         "largest angle, degrees|number",
         "median distance / norm|sci",
+        "signs that disagree, %|percent",
         "branches",
         "mean ulps from linear|number",
         "largest ulps|number",
@@ -86,7 +94,8 @@ def _geometry_table(summaries: Sequence[Measured]) -> Table:
         ulps = [row.ulps_from_linear for row in tensors] or [0.0]
         distance = float(np.median([row.relative_distance for row in tensors] or [0.0]))
         mean = float(np.mean([row.ulps_mean for row in tensors] or [0.0]))
-        rows.append((step.address, len(tensors), float(np.median(angles)), max(angles), distance, counted, mean, max(ulps)))
+        signs = float(np.mean([row.sign_conflicts for row in tensors] or [0.0]))
+        rows.append((step.address, len(tensors), float(np.median(angles)), max(angles), distance, signs, counted, mean, max(ulps)))
     return Table(
         "geometry",
         "Tensors of each merge: which branch ran, and how far the result is from linear in units of the output's last place.",

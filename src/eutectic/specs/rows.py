@@ -191,6 +191,8 @@ class TensorGeometry(Spec):
     angle: float  # radians between the parents, as vectors
     norms: tuple[float, ...]
     relative_distance: float  # |a - b| / |base|
+    # Share of elements whose sign the parents do not agree on: of the deltas where several models have a base, else of the weights.
+    sign_conflicts: float
     t: float | None
     branch: str  # "slerp", "linear", "copy", ...
     ulps_from_linear: float  # largest distance of the result from plain linear at the same t, in output ulps

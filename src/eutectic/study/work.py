@@ -49,7 +49,7 @@ WORK: dict[str, Work] = {
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
     "train": Work("checkpoint", "eutectic.train.tune", revision=4),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
-    "geometry": Work("geometry", "eutectic.merge.geometry"),
+    "geometry": Work("geometry", "eutectic.merge.geometry", revision=2),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", live_module="eutectic.search.unwritten", live_door="evaluate"),
     "rescore": Work("evaluation", "eutectic.evaluate.rescore", live_module="eutectic.search.unwritten", live_door="rescore"),
     "converse": Work("transcript", "eutectic.converse.interview"),
