@@ -77,8 +77,8 @@ def document(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], 
     The opening is the beginning-of-text token where the tokenizer writes one, else the end-of-text token, which stood before every
     document in pretraining: so the first word is learned too.
     """
-    plain = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    special = list(tokenizer(text)["input_ids"])
+    plain = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])  # a document is split, however long it is
+    special = list(tokenizer("a")["input_ids"])
     end = end_of_text(tokenizer)
     opening = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and special[:1] == [tokenizer.bos_token_id] else [end]
     if plain[:1] == opening:
