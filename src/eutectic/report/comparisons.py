@@ -9,6 +9,7 @@ from eutectic.analysis.arms import Merge, Model, Pair, Stage, pairs
 from eutectic.analysis.compare import Comparison, adjust
 from eutectic.artifacts import read_json
 from eutectic.errors import InputError
+from eutectic.report import paired
 from eutectic.report.arms import ledger
 from eutectic.report.blocks import Block, Section, Table, Text, Value, headed, interval
 from eutectic.report.results import Results
@@ -123,42 +124,6 @@ def _warning(confounded: Sequence[Pair], found: Sequence[Pair]) -> str:
 
 
 def _tests(tests: Sequence[tuple[Pair, Comparison]]) -> Table:
-    columns = headed(
-        "model",
-        "against|address",
-        "factor|address",
-        "confounded|yes",
-        "part",
-        "scored by",
-        "items|count",
-        "groups|count",
-        "difference, points [95 %]|span",
-        "difference|points",
-        "low|points",
-        "high|points",
-        "p|p",
-        "p (Holm)|p",
-        "seen from, points|percent",
-    )
-    rows: list[tuple[Value, ...]] = [
-        (
-            pair.model,
-            pair.against,
-            pair.factor,
-            bool(pair.confounds),
-            each.part,
-            each.form,
-            each.n,
-            each.clusters,
-            interval(each.difference, each.low, each.high, sign=True),
-            each.difference,
-            each.low,
-            each.high,
-            each.p,
-            each.p_adjusted,
-            each.detectable,
-        )
-        for pair, each in tests
-    ]
-    hidden = frozenset({"difference", "low", "high", "groups"})
-    return Table("comparison_tests", TESTED, columns, rows, marks=[each.outcome for _, each in tests], hidden=hidden, folded=True)
+    leading = ("model", "against|address", "factor|address", "confounded|yes")
+    rows = [((pair.model, pair.against, pair.factor, bool(pair.confounds)), each) for pair, each in tests]
+    return paired.table("comparison_tests", TESTED, leading, rows, ("against", "model", "difference"), folded=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from eutectic.analysis.compare import Comparison, adjust
 from eutectic.analysis.table import Measure
-from eutectic.report import arms, figures, held_out
-from eutectic.report.blocks import Block, Figure, Figures, Section, Table, Value, headed, interval
+from eutectic.report import arms, figures, held_out, paired
+from eutectic.report.blocks import Block, Figure, Figures, Section, Table
 from eutectic.report.results import Results
 from eutectic.report.view import StepView, StudyView
 
@@ -25,9 +25,9 @@ def section(view: StudyView, results: Results) -> Section:
     blocks: list[Block] = [Figures(panels, "Training loss of every update as it was (thin) and smoothed (bold).")] if panels else []
     blocks += [arms.settings(steps), arms.counted(steps), *held_out.blocks(steps)]
     if effects := stage_effects(view, results):
-        blocks.append(_effects("stage_effects", effects, "accuracy", EFFECTS))
+        blocks.append(_effects("stage_effects", EFFECTS, effects, "accuracy"))
         if broken := stage_effects(view, results, "format_failure"):
-            blocks.append(_effects("format_failures", broken, "broken", BROKEN))
+            blocks.append(_effects("format_failures", BROKEN, broken, "broken"))
     return Section("training", "Training", blocks)
 
 
@@ -51,43 +51,7 @@ def stage_effects(view: StudyView, results: Results, measure: Measure = "correct
     return [(model, each) for (model, _), each in zip(found, adjusted, strict=True)]
 
 
-def _effects(name: str, effects: list[tuple[str, Comparison]], what: str, caption: str) -> Table:
-    columns = headed(
-        "model",
-        "against|address",
-        "part",
-        "scored by",
-        "items|count",
-        "groups|count",
-        f"{what} before, %|percent",
-        "after, %|percent",
-        "change, points [95 %]|span",
-        "change|points",
-        "low|points",
-        "high|points",
-        "p|p",
-        "p (Holm)|p",
-        "seen from, points|percent",
-    )
-    rows: list[tuple[Value, ...]] = [
-        (
-            model,
-            each.names[0],
-            each.part,
-            each.form,
-            each.n,
-            each.clusters,
-            each.reference,
-            each.accuracy,
-            interval(each.difference, each.low, each.high, sign=True),
-            each.difference,
-            each.low,
-            each.high,
-            each.p,
-            each.p_adjusted,
-            each.detectable,
-        )
-        for model, each in effects
-    ]
-    marks = [each.outcome if what == "accuracy" else "" for _, each in effects]
-    return Table(name, caption, columns, rows, marks=marks, hidden=frozenset({"change", "low", "high", "groups"}))
+def _effects(name: str, caption: str, effects: list[tuple[str, Comparison]], share: str) -> Table:
+    tests = [((model, each.names[0]), each) for model, each in effects]
+    words = (f"{share} before", "after", "change")
+    return paired.table(name, caption, ("model", "against|address"), tests, words, marked=share == "accuracy")
