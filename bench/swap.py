@@ -1,7 +1,7 @@
 """A slerp of two models straight into a live one: `python bench/swap.py BASE MODEL` (folders of one architecture), beside mergekit's call.
 
-Ours reads both from disk (page cache warm) and copies the result into a loaded model; mergekit's `merge_state_dicts` gets both in memory and
-copies nothing. Medians of seven, the first two not counted.
+Ours reads both from disk (page cache warm) and copies the result into a loaded model; mergekit's `merge_state_dicts` gets both in memory
+and copies nothing. Medians of seven, the first two not counted.
 """
 
 import argparse
