@@ -57,6 +57,36 @@ def test_merge_writes_a_whole_model_folder(config: Path, tmp_path: Path, tiny: P
     AutoModelForCausalLM.from_pretrained(tmp_path / "out")
 
 
+def test_merge_tells_what_it_did_and_its_folder_can_be_verified(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + "chat_template: chatml\n")
+    done = eutectic("merge", config, "out", cwd=tmp_path)
+    assert "in 20 tensors (" in done.stdout
+    assert "Time: merge " in done.stdout
+    assert "as its record says" in eutectic("verify", "out", cwd=tmp_path).stdout
+    assert (tmp_path / "out/mergekit_config.yml").read_bytes() == config.read_bytes()
+    assert "<|im_start|>" in (tmp_path / "out/chat_template.jinja").read_text()
+    (tmp_path / "out/README.md").write_text("another card")
+    refused(eutectic("verify", "out", cwd=tmp_path), "not those that were published")
+
+
+def test_merge_tells_parameters_without_effect(tmp_path: Path, tiny: Path, tiny_other: Path) -> None:
+    models = [{"model": str(model), "parameters": {"weight": 0.3}} for model in (tiny, tiny_other)]
+    (tmp_path / "merge.yaml").write_text(json.dumps({"merge_method": "linear", "models": models}))
+    assert "`weight` has no effect on this merge" in eutectic("merge", "merge.yaml", "out", cwd=tmp_path).stdout
+
+
+def test_merge_reads_pickled_parents(config: Path, tmp_path: Path, tiny_other: Path) -> None:
+    import torch
+
+    assert eutectic("merge", config, "out", cwd=tmp_path).returncode == 0
+    pickled = Path(shutil.copytree(tiny_other, tmp_path / "pickled"))
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    config.write_text(config.read_text().replace(str(tiny_other), str(pickled)))
+    assert eutectic("merge", config, "other", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "other/model.safetensors").read_bytes() == (tmp_path / "out/model.safetensors").read_bytes()
+
+
 def test_merge_never_overwrites(config: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     refused(eutectic("merge", config, "out", cwd=tmp_path), "is there already")
