@@ -57,6 +57,24 @@ def test_two_processes_compute_in_bf16_train_adapters_and_tell_a_tracker_once(ti
     assert [len(list((tmp_path / "track" / name).iterdir())) for name in ("one", "two")] == [1, 1]
 
 
+def test_two_processes_round_by_chance_and_learn_what_one_learns(tiny, datasets, tmp_path):
+    one, two = both(step("sft", precision="bf16-stochastic", epochs=4), tiny, datasets["instruction"], tmp_path)
+    for here, there in zip(metrics(one), metrics(two), strict=True):
+        assert there["loss"] == pytest.approx(here["loss"], abs=0.05)
+    assert metrics(two)[-1]["loss"] < metrics(two)[0]["loss"] - 0.1
+    start, moved = dict(open_checkpoint(tiny).tensors()), []
+    for out in (one, two):
+        deltas = [(tensor.float() - start[name].float()).flatten() for name, tensor in open_checkpoint(out).tensors()]
+        moved.append(torch.cat(deltas))
+    assert torch.cosine_similarity(moved[0], moved[1], dim=0) > 0.5  # other numbers were drawn, the direction is the same
+    assert not torch.equal(moved[0], moved[1])
+    again = tmp_path / "again"
+    again.mkdir()
+    spec = step("sft", precision="bf16-stochastic", epochs=4)
+    tune.build(spec, parents(tiny, datasets["instruction"], spec, tmp_path / "reference"), again, TWO)
+    assert all(torch.equal(tensor, open_checkpoint(again).tensor(name)) for name, tensor in open_checkpoint(two).tensors())
+
+
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
 def test_a_save_goes_on_with_another_number_of_processes(first, second, tiny, datasets, tmp_path):
     spec = step("cpt", precision="float32", publish_dtype="float32", epochs=3, schedule="constant", warmup=0.0)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -172,7 +173,7 @@ class Writer:
     """Writes a checkpoint whose tensors are known by name, type and shape, in any order, in parts, from any thread.
 
     Used as a context manager; what was never put is zero, so callers put everything. A caller that finishes tensors in their order may
-    `seal` each: then `digests` holds the BLAKE3 of every file at the end, and nothing is read from disk for it.
+    `seal` each: then `digests` gives the BLAKE3 of every file, which a thread of its own counts from the pages just written.
     """
 
     def __init__(self, folder: Path, layout: Layout, *, max_shard_bytes: float = 5e9, metadata: Mapping[str, str] = METADATA) -> None:
@@ -184,6 +185,8 @@ class Writer:
         self._open = contextlib.ExitStack()
         self._descriptors: dict[Path, int] = {}
         self._hashers: dict[Path, Any] = {}
+        self._counting: ThreadPoolExecutor | None = None
+        self._counted: list[Future[None]] = []
         names = (
             [SINGLE]
             if len(self.shards) == 1
@@ -220,22 +223,30 @@ class Writer:
             write_range(self._descriptors[place.file], as_bytes(data), place.offset + start * place.dtype.itemsize)
 
     def seal(self, name: str) -> None:
-        """Count a finished tensor into the digest of its file, from the pages just written."""
+        """Count a finished tensor into the digest of its file."""
+        if self._counting is None:
+            self._counting = ThreadPoolExecutor(1, "digests")
+        self._counted.append(self._counting.submit(self._count, name))
+
+    def _count(self, name: str) -> None:
         place, buffer = self.places[name], bytearray(min(DIGEST_BYTES, self.places[name].size))
         for start in range(0, place.size, DIGEST_BYTES):
             part = memoryview(buffer)[: min(DIGEST_BYTES, place.size - start)]
             read_range(place.file, place.offset + start, part)
             self._hashers[place.file].update(part)
 
-    @property
     def digests(self) -> dict[Path, str]:
-        """BLAKE3 of every file, right once every tensor was sealed."""
+        """BLAKE3 of every file, once every tensor was sealed; waits for the counting."""
+        for counted in self._counted:
+            counted.result()
         return {file: hasher.hexdigest() for file, hasher in self._hashers.items()}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._counting is not None:
+            self._counting.shutdown(cancel_futures=error is not None)
         self._open.close()
 
 
