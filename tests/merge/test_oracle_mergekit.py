@@ -69,7 +69,7 @@ def configurations() -> dict[str, tuple[str, dict[str, Any]]]:
             add(kind, "sce", [None, {}, {}], parameters={"select_topk": 0.3})
             for method in ("breadcrumbs", "breadcrumbs_ties"):
                 add(kind, method, [None, {"weight": 0.7, "density": 0.5, "gamma": 0.1}, {"weight": 0.4, "density": 0.8}])
-            for method in ("ties", "breadcrumbs", "breadcrumbs_ties"):
+            for method in ("ties", "breadcrumbs", "breadcrumbs_ties") if kind != "near" else ("ties",):  # there too, at that density
                 add(kind, method, [None, {"weight": 0.7, "density": 0.4}, {"weight": 0.4}], parameters={"rescale": True, "density": 0.8})
         add(kind, "passthrough", [{"scale": 0.3}], base=None)
     add("far", "task_arithmetic", [None, {"weight": 0.7}, {"weight": 0.4}], parameters={"rescale": True, "density": 0.5})  # both idle
@@ -79,8 +79,8 @@ def configurations() -> dict[str, tuple[str, dict[str, Any]]]:
 def random_ones() -> dict[str, tuple[str, dict[str, Any]]]:
     """Methods that draw random numbers, without rescaling, which mergekit does by sums of magnitudes and ours by the probability."""
     found = {}
-    for kind in SETS:
-        for method in ("dare_linear", "dare_ties", "della_linear", "della"):
+    for kind in SETS:  # della ranks magnitudes: of the bf16 models many are equal
+        for method in ("dare_linear", "dare_ties", *(("della_linear", "della") if kind != "half" else ())):
             for density in (0.25, 0.5, 0.75):
                 models = [{"model": f"m{i}", "parameters": {"weight": 0.4 * i, "density": density}} for i in (1, 2)]
                 shared: dict[str, Any] = {"rescale": False} | ({"epsilon": 0.125} if "della" in method else {})

@@ -68,7 +68,7 @@ def test_the_first_filter_that_fits_wins() -> None:
 def test_values_of_one_model_come_before_those_of_the_merge() -> None:
     parameters = {"weight": 0.5, "density": 0.2, "models": [{"weight": [{"filter": "mlp", "value": 0.9}]}, {}]}
     found = resolve([parameters], parameters["models"], find("ties").schema, "layers.0.mlp.w", 1)
-    assert found == {"weight": (0.9, 0.5), "density": (0.2, 0.2), "normalize": True, "lambda_": 1.0}
+    assert found == {"weight": (0.9, 0.5), "density": (0.2, 0.2), "normalize": True, "rescale": False, "lambda_": 1.0}
     assert resolve([parameters], parameters["models"], find("ties").schema, "norm", 1)["weight"] == (0.5, 0.5)
 
 
