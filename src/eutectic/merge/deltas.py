@@ -171,7 +171,7 @@ def _rescaled_one(group: Group, model: int, trim: Trim) -> Trim:
         trim(parts, delta)
         return delta.abs_()
 
-    before, after = (float(group.sums(measure, "tensor")) for measure in (whole, left))
+    before, after = (group.sum(measure) for measure in (whole, left))
     factor = before / after if min(before, after) >= SMALLEST_SUM else 1.0
 
     def rescaled(parts: Parts, delta: torch.Tensor) -> None:

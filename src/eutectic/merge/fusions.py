@@ -23,11 +23,15 @@ def sce(group: Group, *, select_topk: Scheduled = 1.0) -> Recipe:
     """
     border = 0.0
     if select_topk < 1:
-        differing = int(group.total(lambda parts: _variance(parts).count_nonzero()[None]).item())
-        keep = int(select_topk * differing)
-        if keep == 0:
+
+        def places(differing: int) -> list[int]:
+            keep = int(select_topk * differing)
+            return [group.elements - keep] if keep else []
+
+        found = group.ordered(_spread, places)
+        if not found:
             return Recipe("copy", copy=-1)
-        border = group.ordered(_variance, [group.elements - keep])[0]
+        (border,) = found
     squares = group.total(partial(_squares, border=border)).tolist()
     total = sum(squares)
     weights = [square / total for square in squares] if total > 0 else [1 / len(squares)] * len(squares)
@@ -41,18 +45,23 @@ def sce(group: Group, *, select_topk: Scheduled = 1.0) -> Recipe:
     return Recipe("selected", combine)
 
 
-def _variance(parts: Parts) -> torch.Tensor:
+def _spread(parts: Parts) -> torch.Tensor:
+    return _variance(parts.deltas())
+
+
+def _variance(deltas: list[torch.Tensor]) -> torch.Tensor:
     """Population variance of each element over the models' deltas."""
-    deltas = parts.deltas()
     mean = summed([deltas[0].clone(), *deltas[1:]]).div_(len(deltas))
-    return summed([delta.sub_(mean).square_() for delta in deltas]).div_(len(deltas))
+    return summed([delta.sub(mean).square_() for delta in deltas]).div_(len(deltas))
 
 
 def _selected(parts: Parts, border: float) -> list[torch.Tensor]:
     """Deltas, zero where the variance lies below the border."""
-    stays = _variance(parts).ge_(border) if border > 0 else None
     deltas = parts.deltas()
-    return deltas if stays is None else [delta.mul_(stays) for delta in deltas]
+    if border > 0:
+        stays = _variance(deltas).ge_(border)
+        deltas = [delta.mul_(stays) for delta in deltas]
+    return deltas
 
 
 def _squares(parts: Parts, border: float) -> torch.Tensor:
@@ -96,8 +105,9 @@ def _own_and_shared(parts: Parts, epsilon: float) -> torch.Tensor:
     import torch
 
     _, moved, count = _moved(parts, epsilon)
-    alone, together = count == 1, count > 1
-    return torch.stack([(one * where).sum(dtype=torch.float64) for where in (alone, together) for one in moved])
+    together = count.sub_(1).clamp(0, 1)
+    alone = count.abs_().neg_().add_(1).clamp_(min=0)
+    return torch.stack([one.dot(where) for where in (alone, together) for one in moved]).double()  # exact: a part has less than 2^24
 
 
 def _shared(epsilon: float, own: list[float]) -> Recipe:
@@ -119,21 +129,25 @@ def arcee_fusion(group: Group) -> Recipe:
     Importance is |model - base| times the row's KL divergence between the softmax of the model's row and of the base's; what reaches
     median + 1.5 (Q3 - Q1) of it is taken (Arcee AI 2024). The quartiles are exact; mergekit draws a million elements of a larger tensor.
     """
-    places = [int(q * (group.elements - 1)) for q in (0.25, 0.5, 0.75)]
-    low, median, high = group.ordered(_importance, places)
+    import torch
+
+    divergence = torch.cat(list(group.mapped(_divergence))).numpy()
+
+    def importance(parts: Parts) -> torch.Tensor:
+        return parts.delta(0).abs_().mul_(parts.spread(divergence, "rows"))
+
+    low, median, high = group.ordered(importance, lambda _: [int(q * (group.elements - 1)) for q in (0.25, 0.5, 0.75)])
     border = median + 1.5 * (high - low)
 
     def combine(parts: Parts) -> torch.Tensor:
-        taken = _importance(parts).ge_(border)
+        taken = importance(parts).ge_(border)
         return parts.base().addcmul_(parts.delta(0), taken)
 
     return Recipe("fused", combine)
 
 
-def _importance(parts: Parts) -> torch.Tensor:
-    """Importance of each element; never negative, as rounding could make the divergence of two like rows."""
+def _divergence(parts: Parts) -> torch.Tensor:
+    """Divergence of each row, fp32; never negative, as rounding could make that of two like rows."""
     base, model = (parts.of(source).view(-1, parts.group.row) for source in parts.group.all)
-    distance = model.sub(base).abs_()
     p, q = model.softmax(-1).add_(1e-8), base.softmax(-1).add_(1e-8)
-    divergence = p.mul(p.div(q).log_()).sum(-1, keepdim=True).clamp_(min=0)
-    return distance.mul_(divergence).view(-1)
+    return p.mul(p.div(q).log_()).sum(-1).clamp_(min=0)

@@ -83,7 +83,7 @@ def _row(merge: Merge, plain: Merge, group: Group, each: Each) -> TensorGeometry
         angle=angle,
         norms=tuple(math.sqrt(value) for value in products.diagonal().tolist()),
         relative_distance=distance,
-        sign_conflicts=float(group.sums(_conflicts, "tensor")) / group.elements if group.elements else 0.0,
+        sign_conflicts=group.sum(_conflicts) / group.elements if group.elements else 0.0,
         t=t,
         branch=recipe.branch,
         ulps_from_linear=ulps,

@@ -219,35 +219,39 @@ class Group:
             return 0.0, norms
         return math.acos(max(-1.0, min(1.0, ab / (norms[0] * norms[1])))), norms
 
-    def products(self, *, base_is_input: bool = False) -> np.ndarray:
-        """Dot products `[n, n]` of all models as vectors, fp64: of their deltas where there is a base, unless it is one of them."""
-        found: np.ndarray = self.total(partial(_products, deltas=not base_is_input)).numpy()
+    def products(self, along: Along = "tensor", *, base_is_input: bool = False) -> np.ndarray:
+        """Dot products `[n, n]` of all models as vectors, fp64: of their deltas where there is a base, unless it is one of them.
+
+        Of whole tensors, or with one more dimension of each row or column: `[n, n, rows]`.
+        """
+        measure = partial(_products, deltas=not base_is_input, along=along)
+        if along == "rows":
+            return torch.cat(list(self.mapped(measure)), dim=2).numpy()
+        found: np.ndarray = self.total(measure).numpy()
         if base_is_input:  # deltas are checked as they are read
             for source, square in zip(self.all, found.diagonal(), strict=True):
                 if not math.isfinite(square):
                     self.refuse_not_finite(source)
         return found
 
-    def sums(self, measure: Callable[[Parts], torch.Tensor], along: Along) -> np.ndarray:
-        """Sums of a measurement of each element, fp64: one number, or one for each row `[rows]` or column `[columns]`."""
-        if along == "tensor":
-            return self.total(lambda parts: measure(parts).sum(dtype=torch.float64)).numpy()
-        if along == "columns":
-            return self.total(lambda parts: measure(parts).view(-1, self.line).sum(0, dtype=torch.float64)).numpy()
-        return torch.cat(list(self.mapped(lambda parts: measure(parts).view(-1, self.row).sum(1, dtype=torch.float64)))).numpy()
+    def sum(self, measure: Callable[[Parts], torch.Tensor]) -> float:
+        """Sum of a measurement of each element, in fp64."""
+        return float(self.total(lambda parts: measure(parts).sum(dtype=torch.float64)))
 
-    def ordered(self, measure: Callable[[Parts], torch.Tensor], places: Sequence[int]) -> list[float]:
-        """The values of a measurement of each element (fp32, not negative) that stand at these places when all are sorted, smallest first.
+    def ordered(self, measure: Callable[[Parts], torch.Tensor], places: Callable[[int], Sequence[int]]) -> list[float]:
+        """The values of a measurement of each element (fp32, not negative) that stand at some places when all are sorted, smallest first.
 
-        Found exactly by histograms over the bits (15, then 16 for each place): for floats that are not negative these are in their order.
+        `places` gives them from the number of elements that are not zero. Found exactly by two histograms over the bits (15, then 16 below
+        those of each place): for floats that are not negative these are in their order.
         """
-        high = self.total(lambda parts: torch.bincount(measure(parts).view(torch.int32) >> 16, minlength=1 << 15)).cumsum(0)
+        counted = self.total(partial(_high_bits, measure=measure))
+        high, wanted = counted[:-1].cumsum(0), places(int(counted[-1]))
+        tops = [int(torch.searchsorted(high, place, right=True)) for place in wanted]
+        low = self.total(partial(_low_bits, measure=measure, highs=tops)).cumsum(1) if tops else counted
         found = []
-        for place in places:
-            top = int(torch.searchsorted(high, place, right=True))
-            low = self.total(partial(_low_bits, measure=measure, high=top)).cumsum(0)
+        for place, top, below in zip(wanted, tops, low, strict=False):
             rest = place - (int(high[top - 1]) if top else 0)
-            bits = top << 16 | int(torch.searchsorted(low, rest, right=True))
+            bits = top << 16 | int(torch.searchsorted(below, rest, right=True))
             found.append(torch.tensor(bits, dtype=torch.int32).view(torch.float32).item())
         return found
 
@@ -257,7 +261,7 @@ class Group:
         Elements of equal magnitude at the border all stay: nothing tells them apart, and with bf16 parents there are many.
         """
         keep = max(1, int(density * self.elements))
-        (border,) = self.ordered(partial(_magnitude, model=model), [self.elements - keep])
+        (border,) = self.ordered(partial(_magnitude, model=model), lambda _: [self.elements - keep])
         below = float(np.nextafter(np.float32(border), np.float32(0)))  # what is at most this goes
 
         def trim(_: Parts, delta: torch.Tensor) -> None:
@@ -273,11 +277,13 @@ class Group:
         """
         keep, above = int(density * self.elements), int(gamma * self.elements)
         first = max(0, self.elements - keep - above)
-        low, high = self.ordered(partial(_magnitude, model=model), [first, first + keep - 1]) if keep else (math.inf, 0.0)
+        low, high = self.ordered(partial(_magnitude, model=model), lambda _: [first, first + keep - 1]) if keep else (math.inf, 0.0)
+        below = float(np.nextafter(np.float32(low), np.float32(0)))
 
         def trim(_: Parts, delta: torch.Tensor) -> None:
-            size = delta.abs()
-            delta.mul_((size >= low) & (size <= high))
+            if low > 0:
+                torch.hardshrink(delta, below, out=delta)
+            delta.sub_(torch.hardshrink(delta, high))  # what is above becomes x - x, the rest x - 0
 
         return trim
 
@@ -303,8 +309,8 @@ class Group:
         purpose = self._purpose(model)
 
         def trim(parts: Parts, delta: torch.Tensor) -> None:
-            ranks = delta.abs().view(-1, self.row).argsort(stable=True, dim=1).argsort(1).to(torch.float32)
-            share = ranks.mul_(2 * spread / (self.row - 1)).add_(density - spread) if self.row > 1 else ranks.fill_(density)
+            share = _ranks(delta.abs().view(-1, self.row))
+            share = share.mul_(2 * spread / (self.row - 1)).add_(density - spread) if self.row > 1 else share.fill_(density)
             keep = torch.from_numpy(self._drawn(purpose, parts).astype(np.float64)).view_as(share) < share.double().mul(2**32)
             delta.mul_(keep.view(-1))
             if rescale:
@@ -342,21 +348,48 @@ class Group:
             )
 
 
-def _products(parts: Parts, *, deltas: bool) -> torch.Tensor:
+def _products(parts: Parts, *, deltas: bool, along: Along) -> torch.Tensor:
     group = parts.group
     vectors = parts.deltas() if deltas else [parts.stored(source) for source in group.all]
     wide = [SCRATCH.take(parts.count, torch.float64).copy_(vector) for vector in vectors]
-    found = torch.empty(len(wide), len(wide), dtype=torch.float64)
+    more = {"tensor": (), "rows": (parts.count // group.row,), "columns": (group.line,)}[along]
+    found = torch.empty(len(wide), len(wide), *more, dtype=torch.float64)
     for i, one in enumerate(wide):
         for j, other in enumerate(wide[: i + 1]):
-            found[i, j] = found[j, i] = one.dot(other)
+            if along == "tensor":
+                found[i, j] = one.dot(other)
+            else:
+                each = one.mul(other)
+                found[i, j] = each.view(-1, group.row).sum(1) if along == "rows" else each.view(-1, group.line).sum(0)
+            found[j, i] = found[i, j]
     return found
+
+
+def _ranks(rows: torch.Tensor) -> torch.Tensor:
+    """Rank of each element in its row, 0 for the smallest, fp32; of equal ones (not negative) the first has the lower rank.
+
+    One sort of whole numbers, bits of the float above its place: many times faster than sorting places by value, and ties have an order.
+    """
+    places = torch.arange(rows.shape[1])
+    keys = rows.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(places)
+    keys.numpy().sort(axis=1)
+    order = keys.bitwise_and_((1 << 32) - 1)
+    return torch.empty(rows.shape).scatter_(1, order, places.to(torch.float32).expand(rows.shape))
 
 
 def _magnitude(parts: Parts, model: int) -> torch.Tensor:
     return parts.delta(model).abs_()
 
 
-def _low_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor], high: int) -> torch.Tensor:
+def _high_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor]) -> torch.Tensor:
+    """How often the upper 15 bits have each value, then how many elements are not zero."""
+    values = measure(parts)
+    bits = values.view(torch.int32)
+    return torch.cat([torch.bincount(bits >> 16, minlength=1 << 15), values.count_nonzero()[None]])
+
+
+def _low_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor], highs: Sequence[int]) -> torch.Tensor:
+    """How often the lower 16 bits have each value, among the elements with these upper bits: a row for each of `highs`."""
     bits = measure(parts).view(torch.int32)
-    return torch.bincount(bits[bits >> 16 == high] & 0xFFFF, minlength=1 << 16)
+    upper = bits >> 16
+    return torch.stack([torch.bincount(bits[upper == high] & 0xFFFF, minlength=1 << 16) for high in highs])

@@ -7,7 +7,6 @@ coefficients of the result, and a second pass sums the parents with them.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING
 
 from eutectic.errors import InputError
@@ -83,7 +82,7 @@ def nuslerp(group: Group, *, weight: PerModel = (1.0,), nuslerp_flatten: bool = 
     total = weight[0] + weight[1]
     t = 0.5 if abs(total) < 1e-6 else weight[1] / total
     along: Along = "tensor" if nuslerp_flatten else "columns" if nuslerp_row_wise and len(group.shape) > 1 else "rows"
-    one, cross, two = (group.sums(partial(_product, i=i, j=j), along) for i, j in ((0, 0), (0, 1), (1, 1)))
+    (one, cross), (_, two) = group.products(along)
     first, second = _arc(one, cross, two, t)
 
     def combine(parts: Parts) -> torch.Tensor:
@@ -91,10 +90,6 @@ def nuslerp(group: Group, *, weight: PerModel = (1.0,), nuslerp_flatten: bool = 
         return mixed if group.base is None else mixed.add_(parts.base())
 
     return Recipe("slerp", combine)
-
-
-def _product(parts: Parts, i: int, j: int) -> torch.Tensor:
-    return parts.delta(i).double().mul_(parts.delta(j))
 
 
 def _arc(one: np.ndarray, cross: np.ndarray, two: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -182,11 +177,9 @@ def model_stock(group: Group, *, filter_wise: bool = False) -> Recipe:
 
     along: Along = "rows" if filter_wise else "tensor"
     count = len(group.models)
-    squares = [group.sums(partial(_product, i=i, j=i), along) for i in range(count)]
+    products = group.products(along)
     cosines = [
-        np.clip(group.sums(partial(_product, i=i, j=j), along) / np.maximum(np.sqrt(squares[i] * squares[j]), 1e-6), -1, 1)
-        for i in range(count)
-        for j in range(i)
+        np.clip(products[i, j] / np.maximum(np.sqrt(products[i, i] * products[j, j]), 1e-6), -1, 1) for i in range(count) for j in range(i)
     ]
     cosine = np.mean(cosines, axis=0)
     divisor = 1 + (count - 1) * cosine
