@@ -63,7 +63,7 @@ def ours(base: Path, model: Path, threads: int) -> float:
     for number in range(7):
         step = MergeStep(method="slerp", parameters={"t": 0.3 + number / 100})
         begun = time.monotonic()
-        loading.swap(live, stream.tensors(step, parents, Context(threads=threads)))
+        loading.swap(live, stream.tensors(step, parents, Context(threads=threads), loading.live(live)))
         seconds.append(time.monotonic() - begun)
     return statistics.median(seconds[2:])
 

@@ -16,6 +16,7 @@ from eutectic.errors import InputError, WorkError
 from eutectic.fingerprint import digest_file
 from eutectic.merge import group, stream
 from eutectic.merge.schedule import depth, value_at
+from eutectic.models import loading
 from eutectic.models.checkpoint import SINGLE, Writer, open_checkpoint
 from eutectic.specs.steps import MergeStep
 
@@ -461,3 +462,18 @@ def test_a_real_model_merged_with_itself_is_itself(smol: Path) -> None:
     own = open_checkpoint(smol)
     assert tuple(found) == own.names
     assert all(torch.equal(tensor, own.tensor(name)) for name, tensor in found.items())
+
+
+def test_a_merge_is_made_in_a_live_models_own_memory(tiny: Path, tiny_other: Path, tmp_path: Path) -> None:
+    base, model = (Artifact("checkpoint", folder.name, folder.name, folder) for folder in (tiny, tiny_other))
+    parents, step = {"base": (base,), "models": (model,)}, MergeStep(method="slerp", parameters={"t": 0.3})
+    stream.build(step, parents, tmp_path / "out", Context())
+    written, live = (loading.load(folder, torch.bfloat16, torch.device("cpu")) for folder in (tmp_path / "out", tiny))
+    memory = loading.live(live)
+    before = {name: tensor.data_ptr() for name, tensor in memory.items()}
+    for name, tensor in stream.tensors(step, parents, Context(), memory):
+        assert tensor.data_ptr() == before[name]
+    ids = torch.tensor([[5, 6, 7]])
+    assert torch.equal(live(input_ids=ids).logits, written(input_ids=ids).logits)
+    loading.swap(live, stream.tensors(step.model_copy(update={"parameters": {"t": 0.0}}), parents, Context(), memory))
+    assert torch.equal(live(input_ids=ids).logits, loading.load(tiny, torch.bfloat16, torch.device("cpu"))(input_ids=ids).logits)

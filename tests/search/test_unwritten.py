@@ -7,6 +7,7 @@ from eutectic.artifacts import ITEMS, SUMMARY, Artifact, read_json, read_rows, w
 from eutectic.context import Context
 from eutectic.evaluate import rescore, score
 from eutectic.merge import stream
+from eutectic.merge.folder import home
 from eutectic.search import unwritten
 from eutectic.specs.rows import Item, ItemScore
 from eutectic.specs.steps import EvaluateStep, MergeStep, RescoreStep
@@ -55,7 +56,7 @@ def test_the_scores_are_those_of_the_written_merge(tmp_path, merge, benchmark_ar
 
 def test_a_merge_of_merges_finds_its_home(merge, tiny):
     above = Artifact("checkpoint", "above", "a", None, LINEAR, {"base": (merge,), "models": (merge,)})
-    assert unwritten.home(above) == tiny
+    assert home(above) == tiny
     assert unwritten.live(above, torch.float32, torch.device("cpu"), Context()).dtype is torch.float32
 
 

@@ -39,14 +39,20 @@ def complete(merge: Merge, parents: Parents, out: Path) -> None:
     if merge.vocabulary is not None:
         _set_vocabulary(merge, giver, out)
     if spec.chat_template:
-        _set_template(spec.chat_template, [giving({"models": (each,)}) for each in everyone(parents)], out)
+        _set_template(spec.chat_template, [home(each) for each in everyone(parents)], out)
     (out / CARD).write_text(card(spec, parents), encoding="utf-8")
 
 
+def home(model: Artifact) -> Path:
+    """The folder whose config, tokenizer and template a model has: its own, or, of a merge that is not written, what its base (else its
+    first model) has.
+    """
+    return model.folder if model.folder is not None else giving(model.parents)
+
+
 def giving(parents: Parents) -> Path:
-    """Folder of the written parent that gives config, tokenizer and template: the base, else the first model, through unwritten merges."""
-    giver = optional(parents, "base") or parents["models"][0]
-    return giver.folder if giver.folder is not None else giving(giver.parents)
+    """The folder that gives a merge of these parents its config, tokenizer and template."""
+    return home(optional(parents, "base") or parents["models"][0])
 
 
 def everyone(parents: Parents) -> tuple[Artifact, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -64,7 +65,7 @@ class Merge:
             return None
         from eutectic.merge import vocabulary  # brings transformers, which other merges need not wait for
 
-        folders = [folder.giving({"models": (parent,)}) for parent in folder.everyone(parents)]
+        folders = [folder.home(parent) for parent in folder.everyone(parents)]
         found = vocabulary.common(self.spec.tokenizer, sources, folders, has_base=bool(parents.get("base")))
         sources[:] = vocabulary.reordered(tuple(sources), found)
         return found
@@ -238,12 +239,21 @@ def in_order(names: Iterable[str], size: Callable[[str], int], job: Callable[[st
             torch.set_num_threads(before)
 
 
-def tensors(spec: MergeStep, parents: Parents, context: Context) -> Iterator[tuple[str, torch.Tensor]]:
-    """The merged tensors with their names, in the output type, nothing written; parents may be unwritten merges."""
+def tensors(
+    spec: MergeStep, parents: Parents, context: Context, memory: Mapping[str, torch.Tensor] = MappingProxyType({})
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The merged tensors with their names, in the output type, nothing written; parents may be unwritten merges.
+
+    A tensor of that name, type and shape in `memory` is filled and given back (a live model's weights, `loading.live`); for others there is
+    fresh memory.
+    """
     merge = Merge(spec, parents)
 
     def job(name: str, each: Each) -> tuple[str, torch.Tensor]:
-        result = torch.empty(merge.shape(name), dtype=merge.dtype(name))
+        shape, dtype, result = merge.shape(name), merge.dtype(name), memory.get(name)
+        fits = result is not None and result.device.type == "cpu" and result.is_contiguous() and result.dtype == dtype
+        if result is None or not fits or result.shape != shape:
+            result = torch.empty(shape, dtype=dtype)
         merge.make(name, InMemory(result.view(-1)), each)
         return name, result
 

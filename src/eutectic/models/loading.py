@@ -64,11 +64,14 @@ def publish(state: Mapping[str, torch.Tensor], start: Path, out: Path, dtype: to
 
 def swap(model: PreTrainedModel, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     """Copy tensors by checkpoint name into a live model, in place. Raises `InputError` for a name or shape the model does not have."""
-    live = dict(model.named_parameters(remove_duplicate=False))
-    with torch.no_grad():
-        for name, tensor in tensors:
-            if name not in live or live[name].shape != tensor.shape:
-                raise InputError(
-                    f"the tensor {name} {tuple(tensor.shape)} does not fit the model", remedy="Merge models of one architecture."
-                )
-            live[name].copy_(tensor)
+    memory = live(model)
+    for name, tensor in tensors:
+        if name not in memory or memory[name].shape != tensor.shape:
+            raise InputError(f"the tensor {name} {tuple(tensor.shape)} does not fit the model", remedy="Merge models of one architecture.")
+        if tensor is not memory[name]:
+            memory[name].copy_(tensor)
+
+
+def live(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The memory of a live model's weights by checkpoint name. What is written there is what the model computes with."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)}

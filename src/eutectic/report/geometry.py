@@ -36,11 +36,11 @@ def section(view: StudyView) -> Section:
     seen: set[tuple[float, ...]] = set()
     for step, rows in summaries:
         angles = tuple(round(row.angle, 9) for row in rows)  # merges of the same parents have the same angles: drawn once
-        for values, title, unit in MAPS:
+        for values, lead, unit in MAPS:
             drawn = {row.tensor: values(row) for row in rows if row.layer is not None}
             told = unit != ANGLE or angles not in seen
             if told and any(value > LEAST.get(unit, 0.0) for value in drawn.values()):
-                panels.append(_map(f"map-{len(panels) + 1}", f"{title} {step.address}", rows, drawn, unit))
+                panels.append(_map(f"map-{len(panels) + 1}", f"{lead} {step.address}", rows, drawn, unit))
         seen.add(angles)
     blocks: list[Block] = [Text(_linear_words(summaries))]
     if panels:

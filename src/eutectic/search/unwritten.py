@@ -14,6 +14,7 @@ from eutectic.errors import WorkError
 from eutectic.evaluate import rescore as rescoring
 from eutectic.evaluate import score as scoring
 from eutectic.merge import stream
+from eutectic.merge.folder import home
 from eutectic.models import device, loading
 from eutectic.specs.rows import ItemScore
 from eutectic.specs.steps import EvaluateStep, MergeStep, RescoreStep
@@ -56,18 +57,10 @@ def adopt(twin: Artifact, out: Path) -> dict[str, Any]:
     return {"items": sum(row.form == "likelihood" for row in rows), "adopted": 1}
 
 
-def home(merge: Artifact) -> Path:
-    """The folder whose configuration and tokenizer a merge has: its base, else its first model, down to what is written."""
-    if merge.folder is not None:
-        return merge.folder
-    first = optional(merge.parents, "base") or merge.parents["models"][0]
-    return home(first)
-
-
 def live(merge: Artifact, dtype: torch.dtype, where: torch.device, context: Context) -> PreTrainedModel:
     """The merged model in memory, ready to be scored. Weights are rounded to the merge's output type first, as on disk."""
     if not isinstance(merge.spec, MergeStep):
         raise WorkError(f"{merge.address} has neither a folder nor a merge behind it")
     model = loading.load(home(merge), dtype, where)
-    loading.swap(model, stream.tensors(merge.spec, merge.parents, context))
+    loading.swap(model, stream.tensors(merge.spec, merge.parents, context, loading.live(model)))
     return model
