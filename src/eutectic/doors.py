@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,9 @@ def merge(config: str | Path, out: str | Path, context: Context | None = None, s
     asked = mergekit_file.read(config)
     step, begun = asked.step.model_copy(update={"seed": seed}), time.monotonic()
     digests = DigestCache(cache_folder() / "digests.json")
-    parents = {"models": tuple(_named(config, asked.lines, name, digests) for name in asked.models)}
-    if asked.base is not None:
-        parents["base"] = (_named(config, asked.lines, asked.base, digests),)
+    with ThreadPoolExecutor(max(1, context.threads)) as pool:
+        base, *models = pool.map(lambda name: _named(config, asked.lines, name, digests) if name else None, (asked.base, *asked.models))
+    parents = {"models": tuple(model for model in models if model), **({"base": (base,)} if base else {})}
     digests.save()
     digested = time.monotonic()
     stream.check(step, parents)

@@ -23,7 +23,7 @@ from eutectic.fingerprint import stream_seed
 from eutectic.models.safetensors_file import as_bytes
 
 CHUNK = 1 << 18  # elements a part: its fp32 form stays in the cache. DARE draws by part, so another value is another merge
-BATCH = 64  # parts whose measurements may wait to be added up
+BATCH = 32  # parts whose measurements (up to 1.5 MB each) may wait to be added up
 Each = Callable[[Callable[[int], torch.Tensor], Sequence[int]], Iterable[torch.Tensor]]  # `map`, or a thread pool's
 # What a sum goes over: the whole tensor, each row of its last dimension, each column of its first.
 Along: TypeAlias = Literal["tensor", "rows", "columns"]

@@ -43,7 +43,7 @@ def load(file: Path) -> Mapping[str, torch.Tensor]:
         except Exception as error:
             if mapped and "mmap" in str(error):
                 continue
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(
                 f"is no pickled checkpoint that can be read safely ({reason})",
                 file=file,
