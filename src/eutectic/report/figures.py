@@ -156,7 +156,11 @@ def heat(name: str, title: str, rows: Sequence[str], columns: Sequence[int], val
         axes.set_xlabel(labels[0])
         axes.spines["bottom"].set_visible(False)
         bar = canvas.add_axes((box.x1 - 0.5 / WIDTH, box.y0, 0.09 / WIDTH, box.height))
-        canvas.colorbar(drawn, cax=bar).outline.set_visible(False)
+        ticks = np.geomspace(low, high, 5) if isinstance(scale, LogNorm) else np.linspace(scale.vmin or 0.0, scale.vmax or 0.0, 5)
+        shown = canvas.colorbar(drawn, cax=bar)
+        shown.outline.set_visible(False)
+        bar.minorticks_off()
+        bar.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])  # matplotlib's own logarithmic labels are math text, shown here as it is
         bar.tick_params(length=0, labelsize=7)
         told = f"from {low:.3g} to {high:.3g}, largest in {rows[int(np.nanargmax(np.nanmax(values, 1)))]}" if known.size else "nothing"
         return _finish(name, canvas, f"{title}: {labels[1]} by {labels[0]} and module, {told}.")
