@@ -10,13 +10,13 @@ from eutectic.analysis.table import Scores, align, cells_of
 from eutectic.errors import InputError
 from eutectic.specs.rows import ItemScore
 
-CELL = ("acquired", "likelihood")
+CELL = ("acquired", "cloze")
 
 
-def scores(name, correct, *, part="acquired", form="likelihood", broken=None):
+def scores(name, correct, *, part="acquired", form="cloze", broken=None):
     rows = {
         ("bench", str(i)): ItemScore(
-            id=str(i), benchmark="bench", group=f"g{i // 2}", role=part, split="test", form=form, correct=bool(value),
+            id=str(i), benchmark="bench", group=f"g{i // 2}", role=part, split="test", form=form, score=float(value),
             format_failure=bool(broken[i]) if broken is not None else False,
         )
         for i, value in enumerate(correct)
@@ -99,5 +99,5 @@ def test_roles_are_never_pooled_and_no_shared_items_is_an_error():
     a, b = scores("a", draw(0.5, 9)), scores("b", draw(0.5, 9), part="unseen")
     assert cells_of([a, b]) == []
     assert compare(a, b) == []
-    with pytest.raises(InputError, match="share no likelihood item"):
+    with pytest.raises(InputError, match="share no cloze item"):
         align([a, b], CELL)

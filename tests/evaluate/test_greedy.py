@@ -21,5 +21,5 @@ def test_a_judged_row_keeps_the_text():
     item = choice(1)
     letter = "ABCD"[order(item).index(1)]
     good, bad = row("b", item, letter, "float32"), row("b", item, "no idea", "bfloat16")
-    assert (good.correct, good.choice, good.precision, good.format_failure) == (True, 1, "float32", False)
-    assert (bad.correct, bad.choice, bad.text, bad.format_failure) == (False, None, "no idea", True)
+    assert (good.score, good.choice, good.precision, good.format_failure) == (True, 1, "float32", False)
+    assert (bad.score, bad.choice, bad.text, bad.format_failure) == (False, None, "no idea", True)

@@ -29,7 +29,7 @@ def compared(tmp_path, tiny, tiny_other, benchmark_artifact):
     other = evaluation(tmp_path, "two", Artifact("checkpoint", "two", "k", tiny_other), benchmark_artifact)
     for artifact, near in ((own, {"c1", "c4"}), (other, {"c2", "c4"})):
         rows = read_rows(artifact.path / ITEMS, ItemScore)
-        changed = [r.model_copy(update={"margin": 0.1 if r.id in near else 9.0}) if r.form == "likelihood" else r for r in rows]
+        changed = [r.model_copy(update={"margin": 0.1 if r.id in near else 9.0}) if r.form == "cloze" else r for r in rows]
         write_rows(artifact.path / ITEMS, changed)
     return {"model": (own_model,), "benchmarks": (benchmark_artifact,), "own": (own,), "others": (other,)}
 

@@ -31,11 +31,11 @@ def built(tmp_path, tiny, benchmark_artifact):
 
 def test_every_choice_item_is_weighed_and_a_subset_asked(built):
     ledger, rows, _ = built
-    weighed = [row for row in rows if row.form == "likelihood"]
+    weighed = [row for row in rows if row.form == "cloze"]
     asked = [row for row in rows if row.form == "greedy"]
     assert [row.id for row in weighed] == [f"c{n}" for n in range(24)]
     assert all(len(row.log_likelihoods) == len(row.tokens) == 4 and row.margin >= 0 for row in weighed)
-    assert all(row.correct == (row.choice == row.answer) for row in weighed)
+    assert all(row.score == (row.choice == row.answer) for row in weighed)
     assert len([row for row in asked if row.id.startswith("c")]) == 5
     assert len([row for row in asked if row.id.startswith("n")]) == 4
     assert all(row.split == "test" for row in asked)
@@ -48,7 +48,7 @@ def test_the_summary_counts_the_rows(built):
         name = tuple(cell[k] for k in ("benchmark", "role", "split", "form"))
         members = [row for row in rows if (row.benchmark, row.role, row.split, row.form) == name]
         assert cell["n"] == len(members)
-        assert cell["accuracy"] == pytest.approx(sum(row.correct for row in members) / len(members))
+        assert cell["accuracy"] == pytest.approx(sum(row.score for row in members) / len(members))
         if cell["form"] == "greedy":
             assert cell["format_failure_rate"] == pytest.approx(sum(row.format_failure for row in members) / len(members))
     assert [b["split"] for b in summary["baselines"]] == ["dev", "test"]

@@ -4,17 +4,17 @@ from eutectic.evaluate.summary import baselines, lines, summarise
 from eutectic.specs.rows import Item, ItemScore
 
 
-def score(n, form="likelihood", correct=True, **more):
-    return ItemScore(id=str(n), benchmark="b", group="g", role="unseen", split="test", form=form, correct=correct, **more)
+def score(n, form="cloze", right=True, **more):
+    return ItemScore(id=str(n), benchmark="b", group="g", role="unseen", split="test", form=form, score=float(right), **more)
 
 
 def test_cells_hold_shares_and_greedy_cells_broken_formats():
-    rows = [score(1), score(2, correct=False), score(1, "greedy", format_failure=True), score(2, "greedy")]
-    greedy, likelihood = summarise(rows)["cells"]
-    assert (likelihood["n"], likelihood["accuracy"]) == (2, 0.5)
-    assert "format_failure_rate" not in likelihood
+    rows = [score(1), score(2, right=False), score(1, "greedy", format_failure=True), score(2, "greedy")]
+    cloze, greedy = summarise(rows)["cells"]
+    assert (cloze["n"], cloze["accuracy"]) == (2, 0.5)
+    assert "format_failure_rate" not in cloze
     assert (greedy["format_failures"], greedy["format_failure_rate"]) == (1, 0.5)
-    assert lines({"cells": [likelihood]}) == ["b unseen test: 0.500 of 2 items by likelihood"]
+    assert lines({"cells": [cloze]}) == ["b unseen test: 0.500 of 2 items by likelihood"]
 
 
 def test_baselines_share_ties():

@@ -51,7 +51,7 @@ def test_the_scores_are_those_of_the_written_merge(tmp_path, merge, benchmark_ar
     exact_memory = run(unwritten.rescore, RescoreStep(margin=100.0), {"model": (merge,), **again}, tmp_path / "exact memory")
     rows = read_rows(exact_memory.path / ITEMS, ItemScore)
     assert rows == read_rows(exact_disk.path / ITEMS, ItemScore)
-    assert all(row.precision == "float32" for row in rows if row.form == "likelihood")
+    assert all(row.precision == "float32" for row in rows if row.form == "cloze")
 
 
 def test_a_merge_of_merges_finds_its_home(merge, tiny):

@@ -66,7 +66,7 @@ def test_scores_hold_every_item_and_form(run_once: Path) -> None:
     assert finals
     for standing in finals:
         rows = read_rows(standing.folder / "items.jsonl", ItemScore)
-        assert len([r for r in rows if r.form == "likelihood"]) == 8
+        assert len([r for r in rows if r.form == "cloze"]) == 8
         assert len([r for r in rows if r.form == "greedy"]) == 4
 
 

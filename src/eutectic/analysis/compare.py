@@ -136,13 +136,13 @@ def adjust(comparisons: Sequence[Comparison], alpha: float = ALPHA) -> list[Comp
     ]
 
 
-def compare(a: Scores, b: Scores, measure: Measure = "correct", *, seed: int = 0) -> list[Comparison]:
+def compare(a: Scores, b: Scores, measure: Measure = "score", *, seed: int = 0) -> list[Comparison]:
     """Every cell both models have on the test split, `a` minus `b`, as one Holm family: what a training stage changed, for instance.
 
     With `format_failure` the shares are broken answers instead of right ones, in the greedy form only.
     """
     found = []
-    for cell in (each for each in cells_of([a, b]) if measure == "correct" or each[1] == "greedy"):
+    for cell in (each for each in cells_of([a, b]) if measure == "score" or each[1] == "greedy"):
         table = align([a, b], cell, measure)
-        found.append(paired(table.correct[:, 0], table.correct[:, 1], table.groups, cell=cell, against=b.name, names=(b.name,), seed=seed))
+        found.append(paired(table.scores[:, 0], table.scores[:, 1], table.groups, cell=cell, against=b.name, names=(b.name,), seed=seed))
     return adjust(found)

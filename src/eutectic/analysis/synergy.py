@@ -19,7 +19,7 @@ from eutectic.analysis.table import Aligned, Cell, Scores, align, cells_of, read
 from eutectic.artifacts import SUMMARY, Artifact, Parents, one, write_json
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.specs.rows import ItemScore
+from eutectic.specs.rows import ItemScore, form_words
 from eutectic.specs.steps import SynergyStep
 
 BEST, MEAN, ENSEMBLE = "best parent", "mean of parents", "ensemble"
@@ -85,7 +85,7 @@ def in_cell(
     """All comparisons of one cell, unadjusted, and the accuracy of everyone in it."""
     different = {kind: control for kind, control in controls.items() if not control.equal_to and cell in control.cells}
     table = align([merge, *sources, *different.values()], cell)
-    own, beside = table.correct[:, 0], table.correct[:, 1 : 1 + len(sources)]
+    own, beside = table.scores[:, 0], table.scores[:, 1 : 1 + len(sources)]
     names, seed = [each.name for each in sources], spec.seed
 
     def against(b: Floats, what: str, names: Sequence[str]) -> Comparison:
@@ -95,10 +95,10 @@ def in_cell(
     if len(sources) > 1:
         found.append(against(beside.mean(axis=1), MEAN, names))
     for column, (kind, control) in enumerate(different.items(), 1 + len(sources)):
-        found.append(against(table.correct[:, column], kind, [control.name]))
+        found.append(against(table.scores[:, column], kind, [control.name]))
     found += [same(cell, kind, control, found[0]) for kind, control in controls.items() if control.equal_to and cell in control.cells]
     rows = [score(each.name, cell, table, column) for column, each in enumerate([merge, *sources, *different.values()])]
-    if spec.ensemble and len(sources) > 1 and cell[1] == "likelihood":
+    if spec.ensemble and len(sources) > 1 and cell[1] == "cloze":
         blended = ensemble_correct(cell, sources, table)
         found.append(against(blended, ENSEMBLE, names))
         rows.append(interval_row(ENSEMBLE, cell, blended, table))
@@ -122,7 +122,7 @@ def ensemble_correct(cell: Cell, sources: Sequence[Scores], table: Aligned) -> F
 
 def score(name: str, cell: Cell, table: Aligned, column: int) -> dict[str, Any]:
     """Accuracy of one model in one cell with its interval, as a JSON row."""
-    return interval_row(name, cell, table.correct[:, column], table)
+    return interval_row(name, cell, table.scores[:, column], table)
 
 
 def interval_row(name: str, cell: Cell, correct: Floats, table: Aligned) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def interval_row(name: str, cell: Cell, correct: Floats, table: Aligned) -> dict
 
 def cell_name(part: str, form: str) -> str:
     """A cell in words: `acquired facts by likelihood`."""
-    return f"{part} {'facts ' if part in ('acquired', 'unseen') else ''}{'by likelihood' if form == 'likelihood' else 'answered in words'}"
+    return f"{part} {'facts ' if part in ('acquired', 'unseen') else ''}{form_words(form)}"
 
 
 def points(share: float, sign: bool = False) -> str:
@@ -168,9 +168,9 @@ def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:
 def escaped(found: Sequence[Comparison]) -> str:
     """How small a gain could not have been seen, by form and part: `a gain of less than 4.0 points (acquired) by likelihood ...`."""
     forms = []
-    for form, words in (("likelihood", "by likelihood"), ("greedy", "in words")):
-        if sizes := [f"{points(each.detectable)} points ({each.part})" for each in found if each.form == form]:
-            forms.append(f"{' or '.join(sizes)} {words}")
+    for form in dict.fromkeys(each.form for each in found):
+        sizes = [f"{points(each.detectable)} points ({each.part})" for each in found if each.form == form]
+        forms.append(f"{' or '.join(sizes)} {form_words(form)}")
     return f"a gain of less than {', '.join(forms)} could not have been seen reliably"
 
 

@@ -1,7 +1,7 @@
 """Evaluations as columns: read once, then compared cell by cell.
 
 A cell is what is never pooled with anything else: a part (the role `acquired` or `unseen`; the benchmark itself where it has no role)
-in one form (likelihood, greedy) of one split.
+in one form (cloze, letter, greedy, constrained) of one split.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from eutectic.artifacts import ITEMS, SUMMARY, read_json, read_rows
 from eutectic.errors import InputError
-from eutectic.specs.rows import ItemScore
+from eutectic.specs.rows import FORM_WORDS, ItemScore
 
 PARTS = ("acquired", "unseen")
-FORMS = ("likelihood", "greedy")
-Cell = tuple[str, str]  # part, form
-Measure = Literal["correct", "format_failure"]
+FORMS = tuple(FORM_WORDS)
+Cell = tuple[str, str]  # part, label of form and prompt
+Measure = Literal["score", "format_failure"]
 Key = tuple[str, str]  # benchmark, item id
 
 
@@ -41,14 +41,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Aligned:
-    """One cell of several models on the items all of them have: `groups` `[items]`, `correct` `[items, models]` of 0/1.
+    """One cell of several models on the items all of them have: `groups` `[items]`, `scores` `[items, models]` in [0, 1].
 
-    Where another measure was asked for, `correct` holds that one.
+    Where another measure was asked for, `scores` holds that one.
     """
 
     keys: tuple[Key, ...]
     groups: NDArray[np.str_]
-    correct: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
 
 def part(row: ItemScore) -> str:
@@ -62,13 +62,13 @@ def read_scores(folder: Path, name: str) -> Scores:
     dev: dict[Cell, dict[Key, ItemScore]] = {}
     for row in read_rows(folder / ITEMS, ItemScore):
         side = cells if row.split == "test" else dev
-        side.setdefault((part(row), row.form), {})[row.benchmark, row.id] = row
+        side.setdefault((part(row), row.label), {})[row.benchmark, row.id] = row
     summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
     return Scores(name, cells, dev, str(summary.get("equal_to") or ""))
 
 
 def cells_of(scores: Sequence[Scores]) -> list[Cell]:
-    """Cells that every one has on the test split: likelihood before greedy, acquired before unseen before benchmarks without a role."""
+    """Cells that every one has on the test split: in the order of forms, acquired before unseen before benchmarks without a role."""
     if not scores:
         return []
     shared = set.intersection(*(set(one.cells) for one in scores))
@@ -77,10 +77,10 @@ def cells_of(scores: Sequence[Scores]) -> list[Cell]:
 
 def cell_order(cell: Cell) -> tuple[int, int, str]:
     """Sorting key of cells, see `cells_of`."""
-    return FORMS.index(cell[1]), PARTS.index(cell[0]) if cell[0] in PARTS else len(PARTS), cell[0]
+    return FORMS.index(cell[1].partition(":")[0]), PARTS.index(cell[0]) if cell[0] in PARTS else len(PARTS), cell[0]
 
 
-def align(scores: Sequence[Scores], cell: Cell, measure: Measure = "correct") -> Aligned:
+def align(scores: Sequence[Scores], cell: Cell, measure: Measure = "score") -> Aligned:
     """The test items of a cell that all models answered, in one order; raises `InputError` if they share none."""
     rows = [one.cells.get(cell, {}) for one in scores]
     keys = tuple(sorted(set.intersection(*(set(table) for table in rows))))
@@ -88,8 +88,8 @@ def align(scores: Sequence[Scores], cell: Cell, measure: Measure = "correct") ->
         raise InputError(
             f"{', '.join(one.name for one in scores)} share no {cell[1]} item of {cell[0]}", remedy="Evaluate them on the same benchmarks."
         )
-    correct = np.array([[getattr(table[key], measure) for table in rows] for key in keys], dtype=float)
-    return Aligned(keys, np.array([rows[0][key].group for key in keys]), correct)
+    values = np.array([[getattr(table[key], measure) for table in rows] for key in keys], dtype=float)
+    return Aligned(keys, np.array([rows[0][key].group for key in keys]), values)
 
 
 def _union(a: dict[Cell, dict[Key, ItemScore]], b: dict[Cell, dict[Key, ItemScore]]) -> dict[Cell, dict[Key, ItemScore]]:

@@ -66,7 +66,7 @@ def row(benchmark: str, item: Item, text: str, precision: str) -> ItemScore:
         role=item.role,
         split=item.split,
         form="greedy",
-        correct=parsed.correct,
+        score=float(parsed.correct),
         choice=parsed.choice,
         answer=item.answer,
         precision="float32" if precision == "float32" else "bfloat16",

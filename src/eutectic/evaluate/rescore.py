@@ -64,11 +64,11 @@ def rescore(
     if count:
         context.progress.start(f"close items in float32: {one(parents, 'model').address}", count, "items")
         fresh = _fresh(load(), tokenizer, chosen, context)
-    final = [fresh.get((row.benchmark, row.id), row) if row.form == "likelihood" else row for row in rows]
+    final = [fresh.get((row.benchmark, row.id), row) if row.form == "cloze" else row for row in rows]
     changed = sum(new.choice != old.choice for new, old in zip(final, rows, strict=True))
     write_rows(out / ITEMS, final)
     write_json(out / SUMMARY, {**summary, **summarise(final, items), "rescored": count, "changed": changed})
-    return {"rescored": count, "changed": changed, "items": sum(row.form == "likelihood" for row in rows)}
+    return {"rescored": count, "changed": changed, "items": sum(row.form == "cloze" for row in rows)}
 
 
 def _fresh(
@@ -85,6 +85,6 @@ def close(parents: Parents, margin: float) -> set[Key]:
     lowest: dict[Key, float] = defaultdict(lambda: float("inf"))
     for evaluation in (*parents["own"], *parents.get("others", ())):
         for row in iterate_rows(evaluation.path / ITEMS, ItemScore):
-            if row.form == "likelihood" and row.split == "test" and row.margin is not None and row.precision != "float32":
+            if row.form == "cloze" and row.split == "test" and row.margin is not None and row.precision != "float32":
                 lowest[row.benchmark, row.id] = min(lowest[row.benchmark, row.id], row.margin)
     return {key for key, value in lowest.items() if value < margin}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eutectic.specs.rows import Item, ItemScore
+from eutectic.specs.rows import Item, ItemScore, form_words
 
 
 def summarise(rows: Sequence[ItemScore], items: Mapping[str, Sequence[Item]] | None = None) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def summarise(rows: Sequence[ItemScore], items: Mapping[str, Sequence[Item]] | N
     """
     by_cell: dict[tuple[str, str, str, str], list[ItemScore]] = defaultdict(list)
     for row in rows:
-        by_cell[row.benchmark, row.role, row.split, row.form].append(row)
+        by_cell[row.benchmark, row.role, row.split, row.label].append(row)
     cells = [_cell(key, members) for key, members in sorted(by_cell.items())]
     found: dict[str, Any] = {"cells": cells, "precision": dict(sorted(Counter(row.precision for row in rows).items()))}
     if items is not None:
@@ -25,10 +25,10 @@ def summarise(rows: Sequence[ItemScore], items: Mapping[str, Sequence[Item]] | N
 
 
 def _cell(key: tuple[str, str, str, str], rows: Sequence[ItemScore]) -> dict[str, Any]:
-    correct = sum(row.correct for row in rows)
+    correct = sum(row.score for row in rows)
     cell = dict(zip(("benchmark", "role", "split", "form"), key, strict=True))
     numbers: dict[str, Any] = {"n": len(rows), "correct": correct, "accuracy": correct / len(rows)}
-    if key[3] == "greedy":
+    if not key[3].startswith(("cloze", "letter")):
         failures = sum(row.format_failure for row in rows)
         numbers |= {"format_failures": failures, "format_failure_rate": failures / len(rows)}
     return {**cell, **numbers}
@@ -62,5 +62,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
 
 def _line(cell: Mapping[str, Any]) -> str:
     name = " ".join(part for part in (cell["benchmark"], cell["role"] if cell["role"] != cell["benchmark"] else "", cell["split"]) if part)
-    form = "by likelihood" if cell["form"] == "likelihood" else f"in words, {cell['format_failure_rate']:.0%} not in the form asked for"
+    form = form_words(cell["form"])
+    if "format_failure_rate" in cell:
+        form += f", {cell['format_failure_rate']:.0%} not in the form asked for"
     return f"{name}: {cell['accuracy']:.3f} of {cell['n']} items {form}"

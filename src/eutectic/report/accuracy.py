@@ -9,8 +9,8 @@ from eutectic.report import figures
 from eutectic.report.blocks import Block, Figure, Figures, Section, Table, Text, Value, headed
 from eutectic.report.results import Accuracy, Results
 from eutectic.report.view import StudyView
+from eutectic.specs.rows import form_words
 
-FORM_WORDS = {"likelihood": "option likelihood", "greedy": "answer in words"}
 PART_WORDS = {"acquired": "acquired facts", "unseen": "unseen facts"}
 ROLES = (
     "Acquired: the fact is in the text a stage read, but no instruction or preference pairs the question with its answer. Unseen: its "
@@ -20,9 +20,9 @@ ROLES = (
 
 
 def cell_title(cell: Cell) -> str:
-    """A cell as a title: `Acquired facts, option likelihood`."""
+    """A cell as a title: `Acquired facts, by likelihood`."""
     words = PART_WORDS.get(cell[0], cell[0])
-    return f"{words[:1].upper()}{words[1:]}, {FORM_WORDS[cell[1]]}"
+    return f"{words[:1].upper()}{words[1:]}, {form_words(cell[1])}"
 
 
 def section(view: StudyView, results: Results) -> Section:

@@ -63,7 +63,7 @@ class Results:
         """The accuracy of a model in a cell, if it was measured."""
         return next((each for each in self.accuracies.get(cell, ()) if each.model == model), None)
 
-    def against(self, model: str, other: str, measure: Measure = "correct") -> list[Comparison]:
+    def against(self, model: str, other: str, measure: Measure = "score") -> list[Comparison]:
         """Every cell of `model` minus `other`, as one Holm family; nothing where one of them was not evaluated."""
         if model not in self.scores or other not in self.scores:
             return []
@@ -114,7 +114,7 @@ def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, c
     found: list[Accuracy] = []
     for batch in same_items(models, cell):
         table = align(batch, cell)
-        for each, interval in zip(batch, mean_intervals(table.correct, table.groups), strict=True):
+        for each, interval in zip(batch, mean_intervals(table.scores, table.groups), strict=True):
             rows = each.cells[cell].values()
             failures = float(np.mean([row.format_failure for row in rows])) if cell[1] == "greedy" else None
             bounded = Interval(

@@ -39,7 +39,7 @@ def _curve(step: StepView) -> list[Figure]:
     return [figures.curve(f"loss-{step.key[:8]}", step.address, *zip(*losses, strict=True), labels=("update", "loss, nats"))]
 
 
-def stage_effects(view: StudyView, results: Results, measure: Measure = "correct") -> list[tuple[str, Comparison]]:
+def stage_effects(view: StudyView, results: Results, measure: Measure = "score") -> list[tuple[str, Comparison]]:
     """Each trained model against the model it was trained from, all cells of all stages as one Holm family. Token-matched arms are
     controls and stand beside the stages they control (`report.comparisons`).
     """

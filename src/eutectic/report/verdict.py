@@ -115,7 +115,7 @@ def merged(results: Results) -> str:
 
 def _unseen(family: Sequence[Comparison]) -> str:
     """The largest effect that could have escaped, by cell of option likelihood (of all where none is scored so)."""
-    kept = [each for each in family if each.form == "likelihood"] or list(family)
+    kept = [each for each in family if each.form == "cloze"] or list(family)
     worst: dict[tuple[str, str], float] = {}
     for each in kept:
         worst[each.part, each.form] = max(worst.get((each.part, each.form), 0.0), each.detectable)

@@ -54,7 +54,7 @@ def adopt(twin: Artifact, out: Path) -> dict[str, Any]:
     rows = read_rows(twin.path / ITEMS, ItemScore)
     write_rows(out / ITEMS, rows)
     write_json(out / SUMMARY, {**read_json(twin.path / SUMMARY), "equal_to": twin.address})
-    return {"items": sum(row.form == "likelihood" for row in rows), "adopted": 1}
+    return {"items": sum(row.form == "cloze" for row in rows), "adopted": 1}
 
 
 def live(merge: Artifact, dtype: torch.dtype, where: torch.device, context: Context) -> PreTrainedModel:

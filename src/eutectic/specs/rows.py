@@ -10,6 +10,21 @@ from eutectic.specs.base import Spec
 
 Role = Literal["acquired", "unseen", ""]
 Split = Literal["dev", "test"]
+ItemKind = Literal["choice", "true_false", "numeric", "short", "extraction"]
+WEIGHED: tuple[ItemKind, ...] = ("choice", "true_false")  # kinds whose options can be ranked by likelihood
+Form = Literal["cloze", "letter", "greedy", "constrained"]
+FORM_WORDS: dict[str, str] = {
+    "cloze": "by likelihood",
+    "letter": "by letter",
+    "greedy": "in words",
+    "constrained": "in a given schema",
+}
+
+
+def form_words(label: str) -> str:
+    """What `ItemScore.label` says, in words: `by letter, prompt paper`."""
+    form, _, prompt = label.partition(":")
+    return f"{FORM_WORDS[form]}, prompt {prompt}" if prompt else FORM_WORDS[form]
 
 
 class Section(Spec):
@@ -105,16 +120,30 @@ class PreferenceRow(Spec):
     group: str
 
 
-class Item(Spec):
-    """An item of a Benchmark. A choice item has `options` and the index `answer`; a numeric one has `value`, `unit`, `tolerance`.
+class Extracted(Spec):
+    """A measured property as a text states it: of which material, how much (`unit` as written; None where no number is given), by what
+    method.
+    """
 
-    `role` says what training saw of it: `acquired` (its source is in the text trained on) or `unseen`
-    (its group is in no training set). `tolerance` is relative (0.05 accepts 5 % off).
+    material: str
+    property: str
+    value: float | None = None
+    unit: str = ""
+    method: str = ""
+
+
+class Item(Spec):
+    """An item of a Benchmark.
+
+    `choice`: `options` and the index `answer`. `true_false`: the same with the options True and False. `numeric`: `value`, `unit`,
+    `tolerance` (relative: 0.05 accepts 5 % off). `short`: `answers`, any of which is right. `extraction`: `question` is a text and
+    `records` is what it states.
+    `role` says what training saw of it: `acquired` (its source is in the text trained on) or `unseen` (its group is in no training set).
     """
 
     id: str
     group: str
-    kind: Literal["choice", "numeric"] = "choice"
+    kind: ItemKind = "choice"
     role: Role = ""
     split: Split = "test"
     question: str
@@ -123,16 +152,24 @@ class Item(Spec):
     value: float | None = None
     unit: str = ""
     tolerance: float = 0.05
+    answers: tuple[str, ...] = ()
+    records: tuple[Extracted, ...] = ()
     source_ids: tuple[str, ...] = ()
     topic: str = ""
+    difficulty: str = ""
 
 
 class ItemScore(Spec):
-    """A row of an Evaluation: one item in one form.
+    """A row of an Evaluation: one item in one form under one prompt (`prompt` is its name in the study, empty for the plain one).
 
-    Likelihood form: `log_likelihoods` (nats) and `tokens` of every option, `choice` by mean log-likelihood a token,
-    `margin` (nats) between the best and the second-best option on the summed log-likelihoods the ranking used.
-    Greedy form: the generated `text`, what was `parsed` from it, and whether it broke the requested format.
+    `score` is what the item counts: 1 or 0, the mean over rotations of the options, or the F1 of extracted fields.
+    Cloze form: `log_likelihoods` (nats) and `tokens` of every option, `choice` by mean log-likelihood a token, `margin` (nats) between the
+    best and the second-best option on the summed log-likelihoods the ranking used; `priors` are the log-likelihoods of the options after
+    a neutral beginning, where the choice is corrected for them.
+    Letter form: `rotated` holds the log-probability of each option's letter, `[rotation][option]`; `log_likelihoods` are their means over
+    the rotations, which cancel what the model thinks of letters and places, and decide `choice` and `margin`.
+    Greedy form: the generated `text`, what was `parsed` from it, and whether it broke the requested format (`format_failure`); the score is
+    the lenient parser's. Constrained form: the same, of text that could only be what the schema allows.
     """
 
     id: str
@@ -140,17 +177,25 @@ class ItemScore(Spec):
     group: str
     role: Role
     split: Split
-    form: Literal["likelihood", "greedy"]
-    correct: bool
+    form: Form
+    prompt: str = ""
+    score: float
     choice: int | None = None
     answer: int | None = None
     log_likelihoods: tuple[float, ...] = ()
     tokens: tuple[int, ...] = ()
+    priors: tuple[float, ...] = ()
+    rotated: tuple[tuple[float, ...], ...] = ()
     margin: float | None = None
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     text: str = ""
     parsed: str = ""
     format_failure: bool = False
+
+    @property
+    def label(self) -> str:
+        """The form, with the prompt behind it where it has a name: `letter`, `letter:paper`. Labels are never pooled."""
+        return f"{self.form}:{self.prompt}" if self.prompt else self.form
 
 
 class Turn(Spec):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eutectic.specs.base import Spec
-from eutectic.specs.study import LoraSpec, Precision, Schedule
+from eutectic.specs.study import LoraSpec, Precision, PromptSpec, Schedule
 
 
 class CorpusStep(Spec):
@@ -160,12 +160,19 @@ class GeometryStep(Spec):
     """Parents: `merge` (the written or unwritten merge). Writes a Geometry."""
 
 
+class PromptStep(PromptSpec):
+    """A prompt with its name, which its rows carry."""
+
+    name: str
+
+
 class EvaluateStep(Spec):
     """Parents: `model`, `benchmarks`; for a control also `twin` (Evaluation of the merge it controls) and `geometry` of that merge:
     where the two merges agree within two output ulps the twin's scores stand for both. Writes an Evaluation.
     """
 
     greedy: int = 0
+    prompts: tuple[PromptStep, ...] = ()
     seed: int = 0
 
 

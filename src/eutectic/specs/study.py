@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from eutectic.specs.base import Spec
+from eutectic.specs.rows import Form
 
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -199,12 +200,37 @@ class BenchmarkSpec(Spec):
         return self
 
 
+class PromptSpec(Spec):
+    """How items are put to the models; an item is scored in every form its kind allows."""
+
+    forms: tuple[Form, ...] = Field(("cloze", "letter", "greedy"), min_length=1, description="what is scored, see docs/methods.md")
+    chat: bool | None = Field(None, description="in the model's chat template or not; where left out, cloze is plain text, the rest chats")
+    system: str = Field("", description="system prompt of the chats")
+    instruction: str = Field("", description="said before the question; `{letters}` and `{unit}` are filled in; one of ours where left out")
+    shots: int = Field(0, ge=0, description="dev items with their answers before each question")
+    rotations: Literal["cyclic", "none"] = Field(
+        "cyclic", description="orders of the options in letter form: every one starts once, or one order"
+    )
+    prior: bool = Field(False, description="cloze: rank options by what the question adds to their log-likelihood after `Answer:`")
+
+
+class FamilySpec(Spec):
+    """The claims that are tested together, fixed before anything is scored. What is outside is described, not claimed."""
+
+    merges: tuple[str, ...] = Field((), description="patterns of merges; all of them where left out")
+    forms: tuple[str, ...] = Field((), description="forms, as `letter` or `letter:PROMPT`; all where left out")
+
+
 class EvaluationSpec(Spec):
     """Which models answer which benchmarks."""
 
     models: Patterns
     benchmarks: Patterns
-    greedy: int = Field(0, ge=0, description="items a benchmark that are also answered in words (numeric items always are)")
+    greedy: int = Field(
+        0, ge=0, description="items a benchmark that are also answered in words (items without options always are; a prompt asks all)"
+    )
+    prompts: tuple[Name, ...] = Field((), description="prompts to use; the plain one (cloze, and words for `greedy` items) where left out")
+    family: FamilySpec = Field(default_factory=lambda: FamilySpec(merges=(), forms=()), description="which comparisons are claims")
 
 
 class ConversationSpec(Spec):
@@ -242,6 +268,7 @@ class StudySpec(Spec):
     chains: tuple[ChainSpec, ...] = ()
     merges: dict[Name, MergeSpec] = Field(default_factory=dict)
     benchmarks: dict[Name, BenchmarkSpec] = Field(default_factory=dict)
+    prompts: dict[Name, PromptSpec] = Field(default_factory=dict)
     evaluations: tuple[EvaluationSpec, ...] = ()
     conversations: dict[Name, ConversationSpec] = Field(default_factory=dict)
     image_prompts: dict[Name, ImagePromptsSpec] = Field(default_factory=dict)

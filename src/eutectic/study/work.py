@@ -50,9 +50,9 @@ WORK: dict[str, Work] = {
     "train": Work("checkpoint", "eutectic.train.tune", revision=4),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
     "geometry": Work("geometry", "eutectic.merge.geometry", revision=2),
-    "evaluate": Work("evaluation", "eutectic.evaluate.score", live_module="eutectic.search.unwritten", live_door="evaluate"),
-    "rescore": Work("evaluation", "eutectic.evaluate.rescore", live_module="eutectic.search.unwritten", live_door="rescore"),
+    "evaluate": Work("evaluation", "eutectic.evaluate.score", revision=2, live_module="eutectic.search.unwritten", live_door="evaluate"),
+    "rescore": Work("evaluation", "eutectic.evaluate.rescore", revision=2, live_module="eutectic.search.unwritten", live_door="rescore"),
     "converse": Work("transcript", "eutectic.converse.interview"),
     "image_prompts": Work("image_prompts", "eutectic.converse.image_prompts"),
-    "synergy": Work("synergy", "eutectic.analysis.synergy"),
+    "synergy": Work("synergy", "eutectic.analysis.synergy", revision=2),
 }
