@@ -247,13 +247,34 @@ class Group:
         counted = self.total(partial(_high_bits, measure=measure))
         high, wanted = counted[:-1].cumsum(0), places(int(counted[-1]))
         tops = [int(torch.searchsorted(high, place, right=True)) for place in wanted]
-        low = self.total(partial(_low_bits, measure=measure, highs=tops)).cumsum(1) if tops else counted
+        low = self._low_bits(measure, sorted(set(tops)))
         found = []
-        for place, top, below in zip(wanted, tops, low, strict=False):
+        for place, top in zip(wanted, tops, strict=True):
             rest = place - (int(high[top - 1]) if top else 0)
-            bits = top << 16 | int(torch.searchsorted(below, rest, right=True))
+            bits = top << 16 | int(torch.searchsorted(low[top], rest, right=True))
             found.append(torch.tensor(bits, dtype=torch.int32).view(torch.float32).item())
         return found
+
+    def _low_bits(self, measure: Callable[[Parts], torch.Tensor], tops: Sequence[int]) -> dict[int, torch.Tensor]:
+        """How often the lower 16 bits are at most each value, among the elements with each of these upper bits.
+
+        Few elements have them, so all parts count into one histogram: one each would cost more than the rest.
+        """
+        counts, lock = {top: torch.zeros(1 << 16, dtype=torch.int64) for top in tops}, threading.Lock()
+
+        def count(parts: Parts) -> torch.Tensor:
+            bits = measure(parts).view(torch.int32)
+            upper = bits >> 16
+            chosen = bits[torch.stack([upper == top for top in tops]).any(0)]
+            for top in tops:
+                low = (chosen[chosen >> 16 == top] & 0xFFFF).long()
+                with lock:
+                    counts[top].index_add_(0, low, torch.ones_like(low))
+            return upper[:0]
+
+        for _ in self.mapped(count) if tops else ():
+            pass
+        return {top: count.cumsum(0) for top, count in counts.items()}
 
     def largest(self, model: int, density: float) -> Callable[[Parts, torch.Tensor], None]:
         """A trim that keeps the `density` share of a model's delta with the largest magnitudes, one element at least.
@@ -386,10 +407,3 @@ def _high_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor]) -> torch.
     values = measure(parts)
     bits = values.view(torch.int32)
     return torch.cat([torch.bincount(bits >> 16, minlength=1 << 15), values.count_nonzero()[None]])
-
-
-def _low_bits(parts: Parts, measure: Callable[[Parts], torch.Tensor], highs: Sequence[int]) -> torch.Tensor:
-    """How often the lower 16 bits have each value, among the elements with these upper bits: a row for each of `highs`."""
-    bits = measure(parts).view(torch.int32)
-    upper = bits >> 16
-    return torch.stack([torch.bincount(bits[upper == high] & 0xFFFF, minlength=1 << 16) for high in highs])
