@@ -16,7 +16,9 @@ from eutectic.artifacts import Artifact
 from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.merge import stream
+from eutectic.merge.adapted import Adapted
 from eutectic.merge.schedule import layer_of
+from eutectic.merge.sources import Written
 from eutectic.models.checkpoint import open_checkpoint
 from eutectic.specs.steps import MergeModule, MergeSlice, MergeStep, SliceSource
 
@@ -207,6 +209,31 @@ def test_an_adapter_is_folded_while_its_model_is_read(adapter: tuple[Path, dict[
     assert f"{tiny}+{folder}" in (tmp_path / "out/README.md").read_text()
 
 
+@PEFTS_OWN
+def test_an_adapter_of_transposed_maps_is_folded(tmp_path: Path) -> None:
+    """GPT-2 stores its maps as [in, out], which PEFT calls `fan_in_fan_out`."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": 40, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=0, eos_token_id=0, tie_word_embeddings=False))
+    model.save_pretrained(tmp_path / "model")
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(r=3, lora_alpha=7, target_modules=["c_attn"], fan_in_fan_out=True))
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape) * 0.2)
+    wrapped.save_pretrained(tmp_path / "adapter")
+    folded = wrapped.merge_and_unload().state_dict()
+    source = Adapted(Written(tmp_path / "model", "model"), tmp_path / "adapter")
+    changed = [name for name in source.names if name.endswith("c_attn.weight")]
+    assert len(changed) == 2
+    for name in source.names:
+        found = torch.empty(source.shape(name), dtype=source.dtype(name))
+        source.read(name, 0, found.view(-1))
+        torch.testing.assert_close(found, folded[name], atol=1e-6, rtol=1e-6)
+
+
 BROKEN: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Any], str]] = {
     "another kind": (lambda config, _: config.update(peft_type="LOHA"), "no LoRA adapter"),
     "another model": (
@@ -224,9 +251,6 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]
 @pytest.mark.parametrize("adapter", ["lora"], indirect=True)
 def test_an_adapter_that_does_not_fit_is_told(adapter: tuple[Path, dict[str, torch.Tensor]], tiny: Path, name: str) -> None:
     from safetensors.torch import save_file
-
-    from eutectic.merge.adapted import Adapted
-    from eutectic.merge.sources import Written
 
     folder, _ = adapter
     spoil, message = BROKEN[name]
