@@ -63,7 +63,7 @@ def dots(
     """Estimates with intervals, one row each, shares drawn in points; `lines` are baselines; `zero` is for differences."""
     height = 0.235 * len(rows) + (1.07 if lines else 0.95)
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, height, left=_room(rows), bottom=0.55, top=0.46 if lines else 0.34)
+        canvas, axes = panel(title, height, left=_room(rows), bottom=0.55, top=0.46 if lines else 0.34)
         for place, row in enumerate(rows):
             colour = COLOURS[row.family]
             if zero and row.reach is not None:
@@ -87,7 +87,7 @@ def dots(
         axes.set_xlabel(unit)
         axes.set_axisbelow(True)
         told = "; ".join(f"{row.label} {100 * row.estimate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})" for row in rows)
-        return _finish(name, canvas, f"{title}, {unit}: {told}.")
+        return finish(name, canvas, f"{title}, {unit}: {told}.")
 
 
 def curve(name: str, title: str, x: Sequence[float], y: Sequence[float], *, labels: tuple[str, str]) -> Figure:
@@ -95,11 +95,11 @@ def curve(name: str, title: str, x: Sequence[float], y: Sequence[float], *, labe
     xs, ys = _binned(np.asarray(x, float), np.asarray(y, float))
     smooth = _smoothed(ys)
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, 2.5)
+        canvas, axes = panel(title, 2.5)
         axes.plot(xs, ys, color="#9cc3d2", linewidth=0.8)
         axes.plot(xs, smooth, color=COLOURS["trained"], linewidth=1.8)
-        _plain(axes, labels)
-        return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}, from {smooth[0]:.3g} to {smooth[-1]:.3g}.")
+        plain(axes, labels)
+        return finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}, from {smooth[0]:.3g} to {smooth[-1]:.3g}.")
 
 
 def lines(
@@ -113,13 +113,13 @@ def lines(
     """Several curves named in a legend, told apart by colour and by marker; `logs` allows a logarithmic axis where values differ much."""
     shown = -(-len(series) // 3) if len(series) > 1 else 0  # rows of the legend
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, 2.5 + 0.2 * shown, top=0.34 + 0.17 * shown)
+        canvas, axes = panel(title, 2.5 + 0.2 * shown, top=0.34 + 0.17 * shown)
         for place, (label, (x, y)) in enumerate(series.items()):
             axes.plot(
                 x, y, color=LINES[place % len(LINES)], linestyle=DASHES[place // len(LINES) % len(DASHES)], linewidth=1.4,
                 marker=POINTS[place % len(POINTS)], markersize=3.6, markeredgewidth=0, markevery=_every(len(x), place), label=label,
             )  # fmt: skip
-        _plain(axes, labels)
+        plain(axes, labels)
         values = [value for _, y in series.values() for value in y]
         if logs and min(values, default=0) > 0 and max(values) / min(values) > LOGARITHMIC:
             _logarithmic(axes, min(values), max(values))
@@ -133,7 +133,7 @@ def lines(
                 borderaxespad=0.1,
             )
         told = "; ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (_, y) in series.items() if len(y))
-        return _finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}: {told}.")
+        return finish(name, canvas, f"{title}: {labels[1]} against {labels[0]}: {told}.")
 
 
 def heat(name: str, title: str, rows: Sequence[str], columns: Sequence[int], values: np.ndarray, *, labels: tuple[str, str]) -> Figure:
@@ -144,7 +144,7 @@ def heat(name: str, title: str, rows: Sequence[str], columns: Sequence[int], val
     with mpl.rc_context(STYLE):
         left = min(2.2, 0.2 + 0.064 * max(map(len, rows), default=8))
         height = 0.9 + 0.2 * len(rows)
-        canvas, axes = _panel(title, height, left=left)
+        canvas, axes = panel(title, height, left=left)
         box = axes.get_position()
         axes.set_position((box.x0, box.y0, box.width - 0.62 / WIDTH, box.height))
         drawn = axes.pcolormesh(np.arange(len(columns) + 1), np.arange(len(rows) + 1), values, cmap="viridis", norm=scale)
@@ -163,7 +163,7 @@ def heat(name: str, title: str, rows: Sequence[str], columns: Sequence[int], val
         bar.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])  # matplotlib's own logarithmic labels are math text, shown here as it is
         bar.tick_params(length=0, labelsize=7)
         told = f"from {low:.3g} to {high:.3g}, largest in {rows[int(np.nanargmax(np.nanmax(values, 1)))]}" if known.size else "nothing"
-        return _finish(name, canvas, f"{title}: {labels[1]} by {labels[0]} and module, {told}.")
+        return finish(name, canvas, f"{title}: {labels[1]} by {labels[0]} and module, {told}.")
 
 
 def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: tuple[str, str]) -> Figure:
@@ -171,7 +171,7 @@ def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: t
     t = [value for value, _ in rows]
     middle, low, high = ([100 * getattr(row, part) for _, row in rows] for part in ("estimate", "low", "high"))
     with mpl.rc_context(STYLE):
-        canvas, axes = _panel(title, 2.7)
+        canvas, axes = panel(title, 2.7)
         axes.fill_between(t, low, high, color="#f3dfd6", linewidth=0)
         axes.plot(t, middle, color=COLOURS["merge"], linewidth=1.6)
         for value, row in rows:
@@ -181,12 +181,12 @@ def sweep(name: str, title: str, rows: Sequence[tuple[float, Dot]], *, labels: t
                     row.label, (value, 100 * row.estimate), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT
                 )
         axes.margins(x=0.12, y=0.22)
-        _plain(axes, labels)
+        plain(axes, labels)
         told = "; ".join(f"t = {value:g}: {100 * row.estimate:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})" for value, row in rows)
-        return _finish(name, canvas, f"{title}: {labels[1]}: {told}.")
+        return finish(name, canvas, f"{title}: {labels[1]}: {told}.")
 
 
-def _panel(title: str, height: float, *, left: float = 0.62, bottom: float = 0.5, top: float = 0.34) -> tuple[Canvas, Axes]:
+def panel(title: str, height: float, *, left: float = 0.62, bottom: float = 0.5, top: float = 0.34) -> tuple[Canvas, Axes]:
     """A canvas with one axes at margins in inches and its title at the left."""
     canvas = Canvas(figsize=(WIDTH, height))
     axes = canvas.add_axes((left / WIDTH, bottom / height, (WIDTH - left - 0.15) / WIDTH, (height - bottom - top) / height))
@@ -196,7 +196,8 @@ def _panel(title: str, height: float, *, left: float = 0.62, bottom: float = 0.5
     return canvas, axes
 
 
-def _plain(axes: Axes, labels: tuple[str, str]) -> None:
+def plain(axes: Axes, labels: tuple[str, str]) -> None:
+    """Name both axes; a quiet grid across."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.grid(axis="y", color=GRID, linewidth=0.7)
@@ -241,7 +242,7 @@ def _smoothed(y: np.ndarray) -> np.ndarray:
     return np.asarray((total[high] - total[low]) / (high - low))
 
 
-def _finish(name: str, canvas: Canvas, alt: str) -> Figure:
+def finish(name: str, canvas: Canvas, alt: str) -> Figure:
     """The canvas as an SVG element: no prolog, no metadata, ids prefixed by the figure's name."""
     stream = io.StringIO()
     canvas.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
