@@ -1,6 +1,6 @@
 import pytest
 
-from eutectic.evaluate.answer import convert, lenient_letter, read
+from eutectic.evaluate.answer import lenient_letter, read
 from eutectic.evaluate.prompts import order
 from eutectic.specs.rows import Item
 
@@ -55,13 +55,6 @@ def test_a_number_in_talk_or_bare_is_understood_but_breaks_the_form(text):
 @pytest.mark.parametrize("text", ["1700 K", "1811 °C", "1811 kg", "", "hot", "-1811 K"])
 def test_wrong_values_units_and_dimensions_are_wrong(text):
     assert not read(IRON, text).correct
-
-
-def test_units_pint_reads():
-    assert convert(1.0, "g/cm3", "kg/m^3") == pytest.approx(1000.0)
-    assert convert(1.0, "W·m⁻¹·K⁻¹", "W/(m*K)") == pytest.approx(1.0)
-    assert convert(1.0, "bananas", "kg") is None
-    assert convert(1.0, "(", "kg") is None
 
 
 def test_a_dimensionless_number():

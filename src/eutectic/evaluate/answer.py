@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any
 
 from eutectic.evaluate.prompts import letters, order
 from eutectic.specs.rows import Item
+from eutectic.units import convert
 
 NUMBER = r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*(?:[eE]|[x×*]\s*10\s*\^?)\s*[-+\u2212]?\d+)?"
 LEADING_NUMBER = re.compile(rf"^\s*(?P<number>{NUMBER})\s*(?P<unit>.*?)\s*\.?\s*$", re.DOTALL)
 ANY_NUMBER = re.compile(rf"(?<![\w.])(?P<number>(?=[-+\u2212]?\.?\d){NUMBER})\s*(?P<unit>[^\s,;()]*(?:\s*[/*·]\s*[^\s,;()]+)*)")
-RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-LONGEST_UNIT = 40
 
 
 @dataclass(frozen=True)
@@ -109,29 +106,3 @@ def _quantity(item: Item, match: re.Match[str] | None) -> tuple[float, str] | No
 def _number(text: str) -> float:
     plain = re.sub(r"\s*[x×*]\s*10\s*\^?\s*", "e", text.replace(",", "").replace("\u2212", "-"))
     return float(re.sub(r"\s+", "", plain))
-
-
-@functools.cache
-def registry() -> Any:
-    """The units pint knows; made once, since reading them takes half a second."""
-    import pint
-
-    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-
-
-def convert(value: float, unit: str, into: str) -> float | None:
-    """`value` of `unit` in the unit `into`, or None where pint does not know the unit or the dimensions differ."""
-    if unit == into:
-        return value
-    if len(unit) > LONGEST_UNIT or re.search(r"\d{2}", unit):
-        return None  # a sentence, or a power that would keep pint busy
-    try:
-        return float(registry().Quantity(value, readable(unit)).to(readable(into)).magnitude)
-    except Exception:  # pint raises tokenizer, attribute, type and zero-division errors for words that are no unit
-        return None
-
-
-def readable(unit: str) -> str:
-    """A unit as people write it, in pint's spelling."""
-    plain = unit.replace("°C", "degC").replace("°F", "degF").replace("·", "*").replace("^", "**").translate(RAISED)
-    return re.sub(r"(?<=[A-Za-zµμΩ])(-?\d)", r"**\1", plain)
