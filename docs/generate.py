@@ -25,6 +25,7 @@ SECTIONS = (
     ("merges", study.MergeSpec),
     ("benchmarks", study.BenchmarkSpec),
     ("evaluations", study.EvaluationSpec),
+    ("general", study.GeneralSpec),
     ("conversations", study.ConversationSpec),
     ("image_prompts", study.ImagePromptsSpec),
     ("Conversation scripts (a file of their own)", script.Script),

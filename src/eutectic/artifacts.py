@@ -25,6 +25,7 @@ TRAIN, DEV, HELD_OUT, CARD = "train.jsonl", "dev.jsonl", "held_out.jsonl", "READ
 ITEMS, SUMMARY = "items.jsonl", "summary.json"
 METRICS, LEDGER = "metrics.jsonl", "ledger.json"
 EPOCHS = "epochs"  # folder of the checkpoints kept after an epoch, one folder a number
+SAMPLES = "samples.jsonl"  # of general benchmarks
 TURNS, PROMPTS, TENSORS = "turns.jsonl", "prompts.jsonl", "tensors.jsonl"
 RECORD = "record.json"
 

@@ -51,7 +51,8 @@ def test_markdown_headings_become_sections(tmp_path):
     file.write_text("# Silk\nIntro.\n## Results\nStrong.\n")
     (document,), _ = readers.read(file, everything)
     assert document.title == "Silk"
-    assert [(s.title, document.text[s.start : s.end].strip()) for s in document.sections] == [("Silk", "Intro."), ("Results", "Strong.")]
+    assert [(s.title, document.text[s.start : s.end].strip()) for s in document.sections] == [("Results", "Strong.")]
+    assert document.text == "Intro.\n\nResults\n\nStrong."
 
 
 @pytest.mark.parametrize(

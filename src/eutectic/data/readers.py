@@ -1,4 +1,4 @@
-"""Source files as documents: ontologies (OBO), JSON lines, plain text and Markdown, one function a format.
+"""Source files as documents: ontologies (OBO), JSON lines, and papers in the formats of `data.papers`, one function a format.
 
 A reader hands on only what `keep` accepts, so that a keyword filter over a large ontology costs no memory.
 """
@@ -6,30 +6,35 @@ A reader hands on only what `keep` accepts, so that a keyword filter over a larg
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from eutectic.data import ontology
+from eutectic.data.papers.document import document as paper_document
+from eutectic.data.papers.formats import PAPERS
 from eutectic.errors import InputError
-from eutectic.specs.rows import Document, Dropped, Quantity, Section, Term
+from eutectic.specs.rows import Document, Dropped, Quantity, Term
+from eutectic.specs.study import Cut
 
 HEAD = 1 << 16  # bytes that tell an empty or a binary file
+PDF = b"%PDF-"
 
 Keep = Callable[[str], bool]
 Read = tuple[list[Document], list[Dropped]]
 
 
-def read(file: Path, keep: Keep) -> Read:
-    """Documents of one file whose text `keep` accepts, and what was left out.
+def read(file: Path, keep: Keep, cut: Sequence[Cut] = ()) -> Read:
+    """Documents of one file whose text `keep` accepts, and what was left out; of papers, the parts named in `cut` are.
 
-    Raises `InputError` for a missing, empty or binary file and for a format without a reader.
+    Raises `InputError` for a missing, empty or binary file, for a damaged one and for a format without a reader.
     """
     check(file)
+    suffix = file.suffix.lower()
     try:
-        return READERS[file.suffix.lower()](file, keep)
+        return READERS[suffix](file, keep) if suffix in READERS else _read_paper(file, keep, cut)
     except UnicodeDecodeError as error:
         raise InputError(
             f"is not UTF-8 text (byte {error.start})", file=file, remedy="Convert it to UTF-8, or leave it out of `files`."
@@ -38,10 +43,9 @@ def read(file: Path, keep: Keep) -> Read:
 
 def check(file: Path) -> None:
     """Raise the `InputError` of `read` that can be known from the name and the first bytes."""
-    if file.suffix.lower() not in READERS:
-        raise InputError(
-            f"no reader for `{file.suffix or file.name}` files", file=file, remedy=f"Formats read: {', '.join(sorted(READERS))}."
-        )
+    suffix = file.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"no reader for `{suffix or file.name}` files", file=file, remedy=f"Formats read: {', '.join(FORMATS)}.")
     try:
         with file.open("rb") as stream:
             head = stream.read(HEAD)
@@ -49,7 +53,10 @@ def check(file: Path) -> None:
         raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="Check the path and its permissions.") from error
     if not head.strip():
         raise InputError("is empty", file=file, remedy="Delete it, or narrow the `files` pattern of the corpus.")
-    if b"\0" in head:
+    if (PDF in head[:1024]) != (suffix == ".pdf"):
+        found = "is a PDF under another name" if PDF in head[:1024] else f"is no PDF: it begins with {head[:12].decode('latin-1')!r}"
+        raise InputError(found, file=file, remedy="Give it its right suffix, or fetch it again (a page may have been saved in its place).")
+    if suffix != ".pdf" and b"\0" in head:
         raise InputError("is a binary file, not text", file=file, remedy="Narrow the `files` pattern of the corpus to text files.")
 
 
@@ -105,7 +112,7 @@ def read_json_lines(file: Path, keep: Keep) -> Read:
 
 def json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of each line; raises `InputError` naming the line that holds none."""
-    with file.open(encoding="utf-8") as stream:
+    with file.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
@@ -138,27 +145,14 @@ def _json_document(value: dict[str, Any], file: Path, number: int) -> Document:
     return document
 
 
-def read_text(file: Path, keep: Keep) -> Read:
-    """The whole file as one document; a first Markdown heading is its title."""
-    text = file.read_text(encoding="utf-8").strip()
-    if not keep(text):
+def _read_paper(file: Path, keep: Keep, cut: Sequence[Cut]) -> Read:
+    """The whole file as one document."""
+    document = paper_document(PAPERS[file.suffix.lower()](file), file.name, cut)
+    if not document.text.strip():
+        raise InputError("holds no text", file=file, remedy="Look at the file; if its text is in a part that is cut, set `cut: []`.")
+    if not keep(f"{document.title}. {document.text}"):
         return [], [Dropped(source=file.name, reason="none of the keywords")]
-    title = next((line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#")), file.stem)
-    sections = tuple(_sections(text))
-    return [Document(id=file.name, group=file.name, title=title, text=text, source=file.name, sections=sections)], []
-
-
-def _sections(text: str) -> Iterator[Section]:
-    """Markdown headings with the character range below each."""
-    starts: list[tuple[int, int, str]] = []
-    position = 0
-    for line in text.splitlines(keepends=True):
-        if line.startswith("#"):
-            starts.append((position, position + len(line), line.lstrip("# ").strip()))
-        position += len(line)
-    for index, (_, body, title) in enumerate(starts):
-        end = starts[index + 1][0] if index + 1 < len(starts) else len(text)
-        yield Section(title=title, start=min(body, end), end=end)
+    return [document], []
 
 
 def sentence_case(name: str) -> str:
@@ -184,6 +178,5 @@ def number_text(value: float) -> str:
 READERS: dict[str, Callable[[Path, Keep], Read]] = {
     ".obo": read_ontology,
     ".jsonl": read_json_lines,
-    ".txt": read_text,
-    ".md": read_text,
 }
+FORMATS = (*READERS, *PAPERS)

@@ -43,6 +43,14 @@ class Span(Spec):
     end: int
 
 
+class Mark(Spec):
+    """A caption or a table and the character range of `Document.text` it takes."""
+
+    kind: Literal["caption", "table"]
+    start: int
+    end: int
+
+
 class Term(Spec):
     """The ontology side of a document: a named class with its definition and its place in the is_a tree."""
 
@@ -62,7 +70,10 @@ class Quantity(Spec):
 
 
 class Document(Spec):
-    """A document of a Corpus. `group` is what splits keep together: the source document or the parent class."""
+    """A document of a Corpus. `group` is what splits keep together: the source document or the parent class.
+
+    Of running text, `quality` is the score of `data.papers.quality` and `language` a two-letter code.
+    """
 
     id: str
     group: str
@@ -72,7 +83,12 @@ class Document(Spec):
     held_out: bool = False
     sections: tuple[Section, ...] = ()
     spans: tuple[Span, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    doi: str = ""
+    year: int | None = None
     licence: str = ""
+    quality: float | None = None
+    language: str = ""
     term: Term | None = None
     quantities: tuple[Quantity, ...] = ()
 
@@ -196,6 +212,30 @@ class ItemScore(Spec):
     def label(self) -> str:
         """The form, with the prompt behind it where it has a name: `letter`, `letter:paper`. Labels are never pooled."""
         return f"{self.form}:{self.prompt}" if self.prompt else self.form
+
+
+class GeneralSample(Spec):
+    """A row of a General: one item of one task of lm-evaluation-harness. `question` digests the item and its target, so that only equal
+    items are paired; `values` are by `METRIC,FILTER` and hold what is one number for one item.
+    """
+
+    task: str
+    item: int
+    question: str
+    values: dict[str, float]
+
+
+class Finding(Spec):
+    """A row of a Contamination: what a training row shares with an item. `answered`: a right answer stands with the question; `violation`:
+    the item's role is broken. `overlap` is the item's words, `…` for those the row lacks.
+    """
+
+    item: str
+    kind: Literal["lineage", "ngram", "near_duplicate"]
+    row: str
+    answered: bool = False
+    violation: bool = False
+    overlap: str = ""
 
 
 class Turn(Spec):

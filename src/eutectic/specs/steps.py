@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from eutectic.specs.base import Spec
-from eutectic.specs.study import LoraSpec, Precision, PromptSpec, Schedule
+from eutectic.specs.study import Cut, LoraSpec, Precision, PromptSpec, Schedule
 
 
 class CorpusStep(Spec):
@@ -19,6 +19,10 @@ class CorpusStep(Spec):
     held_out: float = 0.0
     keywords: tuple[str, ...] = ()
     limit: int | None = None
+    cut: tuple[Cut, ...] = ("references", "acknowledgements", "authors")
+    quality: float = 0.0
+    languages: tuple[str, ...] = ()
+    near_duplicates: float = 0.8
     seed: int = 0
 
 
@@ -51,6 +55,10 @@ class BenchmarkStep(Spec):
     items: int | None = None
     dev: float = 0.2
     seed: int = 0
+
+
+class ContaminationStep(Spec):
+    """Parents: `benchmark`, `dataset`. Writes a Contamination: what training rows share with items; a broken role is an error."""
 
 
 class AdoptStep(Spec):
@@ -184,6 +192,18 @@ class RescoreStep(Spec):
     margin: float = 0.5
 
 
+class GeneralStep(Spec):
+    """Parents: `model`, `tasks` (the folder of the study's own tasks, at most one). Writes a General: results of lm-evaluation-harness.
+
+    The harness's version is in the record, not here: see docs/decisions/0007-measuring.md.
+    """
+
+    tasks: tuple[str, ...]
+    shots: int | None = None
+    limit: int | None = None
+    chat: bool = False
+
+
 class ConverseStep(Spec):
     """Parents: `model`. `script` is the whole script, so that its text bears identity. Writes a Transcript."""
 
@@ -200,8 +220,20 @@ class ImagePromptsStep(Spec):
     seed: int = 0
 
 
+class FamilyStep(Spec):
+    """The claims "this merge beats every parent", over all merges and cells. Parents: `merges` (Evaluations of the merges), `parents`
+    (Evaluations of what they are made of; `of` holds, for every merge, the indices of its own). Writes a Family.
+    """
+
+    of: tuple[tuple[int, ...], ...]
+    forms: tuple[str, ...] = ()  # labels of the cells that are claims; all of them where empty
+    seed: int = 0
+
+
 class SynergyStep(Spec):
-    """Parents: `merge` (Evaluation), `parents` (Evaluations), `controls` (Evaluations). Writes a Synergy."""
+    """Parents: `merge` (Evaluation), `parents` (Evaluations), `controls` (Evaluations), `family` (Family: the claims this merge's are
+    tested among). Writes a Synergy.
+    """
 
     controls: tuple[str, ...] = ()  # what each parent in `controls` is: "linear_schedule", "linear"
     ensemble: bool = True

@@ -16,6 +16,7 @@ from eutectic.specs.rows import Form
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
+Cut = Literal["references", "acknowledgements", "authors"]
 Precision = Literal["mixed", "bf16-stochastic", "float32"]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
 
@@ -44,6 +45,9 @@ class CorpusSpec(Spec):
     held_out: float = Field(0.0, ge=0, lt=1, description="share of groups kept out of every training set, by hash of the group")
     keywords: tuple[str, ...] = Field((), description="keep only documents that hold one of these words (whole word or word start)")
     limit: int | None = Field(None, gt=0, description="keep at most this many documents, chosen by hash of the id")
+    cut: tuple[Cut, ...] = Field(
+        ("references", "acknowledgements", "authors"), description="parts of papers that are left out; [] keeps all"
+    )
 
 
 class MixPart(Spec):
@@ -233,6 +237,17 @@ class EvaluationSpec(Spec):
     family: FamilySpec = Field(default_factory=lambda: FamilySpec(merges=(), forms=()), description="which comparisons are claims")
 
 
+class GeneralSpec(Spec):
+    """General benchmarks through lm-evaluation-harness (the extra `general`): what was forgotten. Start models are measured too."""
+
+    models: Patterns
+    tasks: Patterns = Field(description="tasks, groups or tags as lm-evaluation-harness names them")
+    folder: str | None = Field(None, description="folder beside the study with task files of your own and their data")
+    shots: int | None = Field(None, ge=0, description="examples before each item; the task's own number where left out")
+    limit: int | None = Field(None, gt=0, description="at most this many items a task")
+    chat: bool = Field(False, description="ask in the chat template")
+
+
 class ConversationSpec(Spec):
     """The same conversation with every model."""
 
@@ -270,5 +285,6 @@ class StudySpec(Spec):
     benchmarks: dict[Name, BenchmarkSpec] = Field(default_factory=dict)
     prompts: dict[Name, PromptSpec] = Field(default_factory=dict)
     evaluations: tuple[EvaluationSpec, ...] = ()
+    general: tuple[GeneralSpec, ...] = ()
     conversations: dict[Name, ConversationSpec] = Field(default_factory=dict)
     image_prompts: dict[Name, ImagePromptsSpec] = Field(default_factory=dict)

@@ -42,9 +42,10 @@ class Work:
 
 
 WORK: dict[str, Work] = {
-    "corpus": Work("corpus", "eutectic.data.corpus"),
+    "corpus": Work("corpus", "eutectic.data.corpus", revision=2),
     "dataset": Work("dataset", "eutectic.data.datasets", revision=3),
     "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
+    "contamination": Work("contamination", "eutectic.data.contamination"),
     "adopt": Work("checkpoint", "eutectic.train.adopt"),
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
     "train": Work("checkpoint", "eutectic.train.tune", revision=4),
@@ -52,7 +53,9 @@ WORK: dict[str, Work] = {
     "geometry": Work("geometry", "eutectic.merge.geometry", revision=2),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", revision=2, live_module="eutectic.search.unwritten", live_door="evaluate"),
     "rescore": Work("evaluation", "eutectic.evaluate.rescore", revision=2, live_module="eutectic.search.unwritten", live_door="rescore"),
+    "general": Work("general", "eutectic.evaluate.general", live_module="eutectic.search.unwritten", live_door="general"),
     "converse": Work("transcript", "eutectic.converse.interview"),
     "image_prompts": Work("image_prompts", "eutectic.converse.image_prompts"),
-    "synergy": Work("synergy", "eutectic.analysis.synergy", revision=2),
+    "family": Work("family", "eutectic.analysis.family"),
+    "synergy": Work("synergy", "eutectic.analysis.synergy", revision=3),
 }
