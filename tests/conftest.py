@@ -67,7 +67,7 @@ def make_tokenizer(folder: Path) -> None:
 
 
 def make_tiny(folder: Path, family: str = "llama", seed: int = 0, tied: bool = True, layers: int = 2, hidden: int = 32) -> Path:
-    """A tiny random model of a family (llama, mistral, qwen2, gemma) with tokenizer, as a Hugging Face folder."""
+    """A tiny random model of a family (llama, mistral, qwen2 or 3, gemma, gemma2 or 3) with tokenizer, as a Hugging Face folder."""
     import torch
     import transformers
 
@@ -78,10 +78,13 @@ def make_tiny(folder: Path, family: str = "llama", seed: int = 0, tied: bool = T
         "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
         "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
         "gemma": (transformers.GemmaConfig, transformers.GemmaForCausalLM),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
+        "gemma2": (transformers.Gemma2Config, transformers.Gemma2ForCausalLM),
+        "gemma3": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM),
     }
     config_class, model_class = classes[family]
     vocabulary = transformers.AutoTokenizer.from_pretrained(folder)
-    extra = {"head_dim": hidden // 4} if family == "gemma" else {}
+    extra = {"head_dim": hidden // 4} if family.startswith(("gemma", "qwen3")) else {}
     config = config_class(
         vocab_size=len(vocabulary),
         hidden_size=hidden,

@@ -24,6 +24,7 @@ from eutectic.fingerprint import DigestCache, key
 from eutectic.store import cache_folder, full_disk_is_an_error, process_start, sync, sync_folder
 
 if TYPE_CHECKING:
+    from eutectic.specs.steps import PromptStep
     from eutectic.study.study import Study
 
 
@@ -114,27 +115,37 @@ def _folder(config: Path, name: str, holds: str) -> Path:
     return snapshot(name)
 
 
+# Share of a benchmark file's items from which examples are shown, where a prompt shows any.
+SHOWN_SHARE = 0.2
+
+
 def evaluate(
     models: Sequence[str | Path],
     benchmarks: Sequence[str | Path],
     *,
     greedy: int = 0,
+    prompts: Sequence[PromptStep] = (),
     out: str | Path | None = None,
     context: Context | None = None,
 ) -> dict[str, Any]:
-    """Score model folders on benchmark files: the summary of each model, by folder. Rows are kept below `out` where given."""
+    """Score model folders on benchmark files: the summary of each model, by folder. Rows are kept below `out` where given.
+
+    Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one is used.
+    """
+    from eutectic.analysis.table import cell_intervals
     from eutectic.data import benchmarks as items
     from eutectic.evaluate import score
     from eutectic.specs.steps import BenchmarkStep, EvaluateStep
 
     context = context or Context()
-    spec, folders = EvaluateStep(greedy=greedy), [model_folder(Path(m)) for m in models]
+    spec, folders = EvaluateStep(greedy=greedy, prompts=tuple(prompts)), [model_folder(Path(m)) for m in models]
+    dev = SHOWN_SHARE if any(prompt.shots for prompt in prompts) else 0.0
     with tempfile.TemporaryDirectory() as scratch:
         read: list[Artifact] = []
         for index, file in enumerate(map(Path, benchmarks)):
             place = Path(scratch) / str(index)
             place.mkdir()
-            items.build(BenchmarkStep(dev=0.0), {"file": (Artifact("file", file.name, "", file),)}, place, context)
+            items.build(BenchmarkStep(dev=dev), {"file": (Artifact("file", file.name, "", file),)}, place, context)
             read.append(Artifact("benchmark", file.stem, "", place))
         summaries: dict[str, Any] = {}
         for index, folder in enumerate(folders):
@@ -142,7 +153,10 @@ def evaluate(
             with whole(place) as partial:
                 parents = {"model": (Artifact("checkpoint", folder.name, "", folder),), "benchmarks": tuple(read)}
                 score.build(spec, parents, partial, context)
-            summaries[str(folder)] = read_json(place / SUMMARY)
+            summary = read_json(place / SUMMARY)
+            bounds = cell_intervals(place)
+            cells = [{**cell, **bounds[cell["benchmark"], cell["role"], cell["split"], cell["form"]]} for cell in summary["cells"]]
+            summaries[str(folder)] = {**summary, "cells": cells}
         return summaries
 
 

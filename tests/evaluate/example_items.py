@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eutectic.artifacts import ITEMS, Artifact, write_rows
+from eutectic.evaluate import contexts, prompts
 from eutectic.specs.rows import Item
 
 NAMES = ("collagen", "keratin", "aragonite", "chitin", "elastin", "fibroin", "calcite", "apatite")
@@ -28,3 +29,9 @@ def benchmark(place: Path) -> Artifact:
     folder.mkdir()
     write_rows(folder / ITEMS, items())
     return Artifact("benchmark", "facts", "k", folder)
+
+
+def cloze_groups(tokenizer, asked):
+    """The options of items after their questions, as the plain prompt asks them."""
+    wanted = [contexts.asked(prompts.PLAIN, item, (), "b") for item in asked]
+    return contexts.groups(tokenizer, prompts.PLAIN, "cloze", wanted, [item.options for item in asked])

@@ -12,7 +12,7 @@ IRON = Item(id="n", group="g", kind="numeric", question="Melting point of iron?"
 @pytest.mark.parametrize("text", [RIGHT, f"{RIGHT}.", f" {RIGHT})\n"])
 def test_a_letter_alone_keeps_the_form(text):
     parsed = read(CHOICE, text)
-    assert (parsed.correct, parsed.format_failure, parsed.text, parsed.choice) == (True, False, RIGHT, 0)
+    assert (parsed.score, parsed.format_failure, parsed.text, parsed.choice) == (True, False, RIGHT, 0)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_letter_alone_keeps_the_form(text):
 )  # fmt: skip
 def test_a_letter_in_talk_is_understood_but_breaks_the_form(text):
     parsed = read(CHOICE, text)
-    assert (parsed.correct, parsed.format_failure) == (True, True)
+    assert (parsed.score, parsed.format_failure) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -43,22 +43,45 @@ def test_the_longer_of_two_quoted_options_is_meant():
 @pytest.mark.parametrize("text", ["1811 kelvin", "1811 K", "1538 °C", "1538 degC", "1.811e3 K", "1,811 K", "1.811 × 10^3 K", "1790 K."])
 def test_a_number_with_its_unit_is_converted_and_compared(text):
     parsed = read(IRON, text)
-    assert (parsed.correct, parsed.format_failure) == (True, False), parsed
+    assert (parsed.score, parsed.format_failure) == (True, False), parsed
 
 
 @pytest.mark.parametrize("text", ["It melts at 1538 °C, roughly.", "about 1811 K", "1811"])
 def test_a_number_in_talk_or_bare_is_understood_but_breaks_the_form(text):
     parsed = read(IRON, text)
-    assert (parsed.correct, parsed.format_failure) == (True, True), parsed
+    assert (parsed.score, parsed.format_failure) == (True, True), parsed
 
 
 @pytest.mark.parametrize("text", ["1700 K", "1811 °C", "1811 kg", "", "hot", "-1811 K"])
 def test_wrong_values_units_and_dimensions_are_wrong(text):
-    assert not read(IRON, text).correct
+    assert not read(IRON, text).score
 
 
 def test_a_dimensionless_number():
     item = Item(id="z", group="g", kind="numeric", question="Electronegativity?", value=2.55, tolerance=0.05)
-    assert read(item, "2.5").correct
+    assert read(item, "2.5").score
     assert not read(item, "2.5").format_failure
-    assert read(item, "It is 2.55 on Pauling's scale").correct
+    assert read(item, "It is 2.55 on Pauling's scale").score
+
+
+TRUE_FALSE = Item(id="t", group="g", kind="true_false", question="Nacre is a metal.", options=("True", "False"), answer=1)
+SHORT = Item(id="s", group="g", kind="short", question="The protein of tendons?", answers=("collagen", "type I collagen"))
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "failure"),
+    [("False", 1, False), (" false.", 1, False), ("No, it is not.", 1, True), ("It is not true.", 1, True), ("True", 0, False), ("True or false?", 0, True), ("", 0, True)],
+)  # fmt: skip
+def test_true_and_false(text, score, failure):
+    parsed = read(TRUE_FALSE, text)
+    assert (parsed.score, parsed.format_failure) == (score, failure), parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "failure"),
+    [("Collagen", 1, False), ("the collagen.", 1, False), ("Type-I collagen", 1, False), ("Tendons are made of collagen.", 1, True),
+     ("not collagen", 0, False), ("collagen or keratin", 0, False), ("keratin", 0, False), ("I could tell you many things about tendons and more", 0, True)],
+)  # fmt: skip
+def test_short_answers(text, score, failure):
+    parsed = read(SHORT, text)
+    assert (parsed.score, parsed.format_failure) == (score, failure), parsed

@@ -6,7 +6,7 @@ from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.evaluate import rescore, score
 from eutectic.specs.rows import ItemScore
-from eutectic.specs.steps import EvaluateStep, RescoreStep
+from eutectic.specs.steps import EvaluateStep, PromptStep, RescoreStep
 
 
 def evaluation(folder, name, model, benchmark):
@@ -71,3 +71,21 @@ def test_rows_of_an_equal_model_are_passed_on(tmp_path, compared):
 def test_a_negative_margin_is_refused(compared):
     with pytest.raises(InputError, match="margin"):
         rescore.check(RescoreStep(margin=-1.0), compared)
+
+
+def test_letters_are_scored_again_in_their_own_form(tmp_path, tiny, benchmark_artifact):
+    prompt = PromptStep.model_validate({"name": "p", "forms": ("letter",)})
+    model, out = Artifact("checkpoint", "one", "k", tiny), tmp_path / "one"
+    out.mkdir()
+    score.build(EvaluateStep(prompts=(prompt,)), {"model": (model,), "benchmarks": (benchmark_artifact,)}, out, Context())
+    own = Artifact("evaluation", "one", "k", out)
+    rows = read_rows(out / ITEMS, ItemScore)
+    middle = sorted(row.margin for row in rows if row.split == "test")[9]
+    close = {row.id for row in rows if row.split == "test" and row.margin < middle}
+    assert 0 < len(close) < 10
+    parents = {"model": (model,), "benchmarks": (benchmark_artifact,), "own": (own,), "others": ()}
+    ledger = rescore.build(RescoreStep(margin=middle, prompts=(prompt,)), parents, tmp_path, Context())
+    again = read_rows(tmp_path / ITEMS, ItemScore)
+    assert {row.id for row in again if row.precision == "float32"} == close
+    assert all(row.label == "letter:p" for row in again)
+    assert ledger["rescored"] == len(close)

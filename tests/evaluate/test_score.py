@@ -9,7 +9,7 @@ from eutectic.context import Context
 from eutectic.errors import InputError
 from eutectic.evaluate import score
 from eutectic.specs.rows import Item, ItemScore
-from eutectic.specs.steps import EvaluateStep
+from eutectic.specs.steps import EvaluateStep, PromptStep
 
 
 def parents_of(model: Path, benchmark: Artifact):
@@ -39,7 +39,7 @@ def test_every_choice_item_is_weighed_and_a_subset_asked(built):
     assert len([row for row in asked if row.id.startswith("c")]) == 5
     assert len([row for row in asked if row.id.startswith("n")]) == 4
     assert all(row.split == "test" for row in asked)
-    assert (ledger["items"], ledger["greedy_items"]) == (24, 9)
+    assert (ledger["cloze_items"], ledger["greedy_items"]) == (24, 9)
 
 
 def test_the_summary_counts_the_rows(built):
@@ -93,3 +93,64 @@ def test_an_empty_benchmark_is_refused(tmp_path):
     write_rows(tmp_path / ITEMS, [])
     with pytest.raises(InputError, match="holds no items"):
         score.read_items(Artifact("benchmark", "b", "k", tmp_path))
+
+
+def prompted(**keys):
+    return PromptStep.model_validate({"name": "p", **keys})
+
+
+def test_every_item_is_asked_in_every_rotation(tmp_path, tiny, benchmark_artifact):
+    score.build(EvaluateStep(prompts=(prompted(forms=("letter",)),)), parents_of(tiny, benchmark_artifact), tmp_path, Context())
+    rows = read_rows(tmp_path / ITEMS, ItemScore)
+    assert len(rows) == 24
+    for row in rows:
+        assert len(row.rotated) == 4
+        right = [max(range(4), key=lambda i, values=values: values[i]) == row.answer for values in row.rotated]
+        assert row.score == pytest.approx(sum(right) / 4)
+        assert row.log_likelihoods == pytest.approx([sum(column) / 4 for column in zip(*row.rotated, strict=True)], abs=1e-4)
+    (cell, *_) = read_json(tmp_path / SUMMARY)["cells"]
+    assert sum(cell["letters"].values()) == pytest.approx(1)
+    assert 0 <= cell["unbiased"] <= 1
+
+
+def test_rotations_take_away_a_love_of_letters(tmp_path, tiny, benchmark_artifact):
+    """A model made to write A whatever is asked: by letter it scores chance, exactly, and its choice is that of its other weights."""
+    import torch
+
+    from eutectic.evaluate import letter
+    from eutectic.models import loading
+
+    model, tokenizer = loading.load(tiny, torch.float32, torch.device("cpu")), loading.tokenizer(tiny)
+    items = score.read_items(benchmark_artifact)[:24]
+    before = letter.scores(model, tokenizer, prompted(), "b", items, items, Context())
+    token = tokenizer("A", add_special_tokens=False)["input_ids"][0]
+    head = model.get_output_embeddings()
+    bias = torch.zeros(head.weight.shape[0])
+    bias[token] = 30.0
+    head.bias = torch.nn.Parameter(bias)
+    after = letter.scores(model, tokenizer, prompted(), "b", items, items, Context())
+    assert [row.score for row in after] == [0.25] * 24
+    assert sum(new.choice == old.choice for new, old in zip(after, before, strict=True)) >= 22
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("form", ["cloze", "letter", "greedy", "constrained"])
+def test_every_form_works_in_chat_and_in_plain_text_with_examples(tmp_path, tiny, benchmark_artifact, chat, form):
+    spec = EvaluateStep(
+        prompts=(prompted(forms=(form,), chat=chat, shots=2, system="You know materials." if chat else "", prior=form == "cloze"),)
+    )
+    items = [item for item in score.read_items(benchmark_artifact) if item.kind == "choice"]
+    write_rows(benchmark_artifact.path / ITEMS, items)
+    score.build(spec, parents_of(tiny, benchmark_artifact), tmp_path, Context())
+    rows = read_rows(tmp_path / ITEMS, ItemScore)
+    assert {row.label for row in rows} == {f"{form}:p"}
+    assert len(rows) == (24 if form in ("cloze", "letter") else 18)
+    if form == "cloze":
+        assert all(len(row.priors) == 4 for row in rows)
+
+
+def test_forms_no_item_allows_are_an_error(tmp_path, tiny, benchmark_artifact):
+    items = [item for item in score.read_items(benchmark_artifact) if item.kind == "numeric"]
+    write_rows(benchmark_artifact.path / ITEMS, items)
+    with pytest.raises(InputError, match="no item can be scored"):
+        score.build(EvaluateStep(prompts=(prompted(forms=("letter",)),)), parents_of(tiny, benchmark_artifact), tmp_path, Context())

@@ -13,6 +13,11 @@ from eutectic.cli.arguments import Device, Json, Threads, context, give
 def command(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="folders of Hugging Face models")],
     benchmark: Annotated[list[Path], typer.Option("--benchmark", "-b", metavar="FILE", help="JSON lines of items; may be given again")],
+    prompt: Annotated[
+        list[Path] | None,
+        typer.Option("--prompt", metavar="FILE", help="YAML of named prompts, as under `prompts` in a study; all are used"),
+    ] = None,
+    form: Annotated[list[str] | None, typer.Option("--form", help="score in this form only; may be given again")] = None,
     greedy: Annotated[int, typer.Option("--greedy", min=0, help="items a benchmark that are also answered in words")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="keep every item's scores in this folder")] = None,
     threads: Threads = None,
@@ -22,7 +27,9 @@ def command(
     """Score model folders on benchmark files."""
     from eutectic.cli.view import view
     from eutectic.doors import accuracy_lines, evaluate
+    from eutectic.evaluate.prompt_file import chosen
 
+    prompts = chosen(prompt or (), form or ())
     with view() as shown:
-        summaries = evaluate(models, benchmark, greedy=greedy, out=out, context=context(threads, device, shown.task()))
+        summaries = evaluate(models, benchmark, greedy=greedy, prompts=prompts, out=out, context=context(threads, device, shown.task()))
     give(summaries, json, accuracy_lines(summaries))

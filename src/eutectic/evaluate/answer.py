@@ -1,6 +1,6 @@
-"""Reading answers given in words: a strict parser for the form asked for and a lenient one for what was meant.
+"""Judging answers in words: a strict parser for the form asked for and a lenient one for what was meant.
 
-`correct` follows the lenient parser, a format failure the strict one: whoever knows the answer but not the form is told apart.
+`score` follows the lenient parser, a format failure the strict one: whoever knows the answer but not the form is told apart.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ import re
 from dataclasses import dataclass
 from string import ascii_uppercase
 
+from eutectic.evaluate import extraction, quantity, words
 from eutectic.evaluate.prompts import letters, order
 from eutectic.specs.rows import Item
-from eutectic.units import convert
-
-NUMBER = r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:\s*(?:[eE]|[x×*]\s*10\s*\^?)\s*[-+\u2212]?\d+)?"
-LEADING_NUMBER = re.compile(rf"^\s*(?P<number>{NUMBER})\s*(?P<unit>.*?)\s*\.?\s*$", re.DOTALL)
-ANY_NUMBER = re.compile(rf"(?<![\w.])(?P<number>(?=[-+\u2212]?\.?\d){NUMBER})\s*(?P<unit>[^\s,;()]*(?:\s*[/*·]\s*[^\s,;()]+)*)")
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """`text` is what was understood (a letter, or number and unit; empty for nothing), `choice` the index of the option meant."""
+    """`text` is what was understood (empty for nothing), `choice` the index of the option meant, `score` what it counts."""
 
     text: str
     choice: int | None
-    correct: bool
+    score: float
     format_failure: bool
 
 
 def read(item: Item, text: str) -> Parsed:
     """Judge an answer to an item."""
-    return _numeric(item, text) if item.kind == "numeric" else _letter(item, text)
+    kinds = {"choice": _letter, "true_false": _true_false, "numeric": _numeric, "short": _short, "extraction": _extraction}
+    return kinds[item.kind](item, text)
 
 
 def _letter(item: Item, text: str) -> Parsed:
@@ -38,7 +35,7 @@ def _letter(item: Item, text: str) -> Parsed:
     strict = re.fullmatch(rf"\s*([{names}])[.)]?\s*", text)
     letter = strict.group(1) if strict else lenient_letter(item, text)
     choice = order(item)[names.index(letter)] if letter else None
-    return Parsed(letter, choice, choice is not None and choice == item.answer, strict is None)
+    return Parsed(letter, choice, float(choice is not None and choice == item.answer), strict is None)
 
 
 def lenient_letter(item: Item, text: str) -> str:
@@ -75,34 +72,32 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
+def _true_false(item: Item, text: str) -> Parsed:
+    said, alone = words.verdict(text)
+    if said is None:
+        return Parsed("", None, 0.0, format_failure=True)
+    choice = next(i for i, option in enumerate(item.options) if (option.lower() == "true") == said)
+    return Parsed(item.options[choice], choice, float(choice == item.answer), not alone)
+
+
 def _numeric(item: Item, text: str) -> Parsed:
-    strict = _quantity(item, LEADING_NUMBER.match(text))
-    found = strict if strict is not None else next((q for m in ANY_NUMBER.finditer(text) if (q := _quantity(item, m)) is not None), None)
-    if found is None:
-        bare = ANY_NUMBER.search(text)
-        found = (_number(bare["number"]), "") if bare and (not item.unit or not bare["unit"].strip(".")) else None
-    if found is None:
-        return Parsed("", None, correct=False, format_failure=True)
-    return Parsed(f"{found[0]:g} {found[1]}".strip(), None, close(item, found[0]), strict is None)
-
-
-def close(item: Item, value: float) -> bool:
-    """Whether a value in the item's unit is within its relative tolerance."""
     assert item.value is not None
-    return abs(value - item.value) <= item.tolerance * abs(item.value)
+    strict = quantity.alone(text, item.unit)
+    found = strict if strict is not None else quantity.mentioned(text, item.unit)
+    if found is None:
+        return Parsed("", None, 0.0, format_failure=True)
+    right = quantity.close(found[0], item.value, item.tolerance)
+    return Parsed(f"{found[0]:g} {found[1]}".strip(), None, float(right), strict is None)
 
 
-def _quantity(item: Item, match: re.Match[str] | None) -> tuple[float, str] | None:
-    """A matched number with its unit, converted into the item's unit; None where the unit does not fit."""
-    if match is None or not any(c.isdigit() for c in match["number"]):
-        return None
-    value, unit = _number(match["number"]), match["unit"].strip().rstrip(".")
-    if not item.unit:
-        return (value, "") if not unit else None
-    converted = convert(value, unit, item.unit) if unit else None
-    return None if converted is None else (converted, item.unit)
+def _short(item: Item, text: str) -> Parsed:
+    """A right answer inside a sentence broke the form; a wrong one did only where it is no short answer at all."""
+    exact = words.exactly(text, item.answers)
+    found = exact or words.stated(text, item.answers)
+    return Parsed(found or text.strip()[:80], None, float(bool(found)), not exact and (bool(found) or words.talks(text)))
 
 
-def _number(text: str) -> float:
-    plain = re.sub(r"\s*[x×*]\s*10\s*\^?\s*", "e", text.replace(",", "").replace("\u2212", "-"))
-    return float(re.sub(r"\s+", "", plain))
+def _extraction(item: Item, text: str) -> Parsed:
+    records, strict = extraction.read(text)
+    by_field = extraction.counts(item.records, records, item.tolerance)
+    return Parsed(extraction.written(records), None, sum(by_field.values(), extraction.Count()).f1, not strict)

@@ -1,58 +1,64 @@
-"""What the model is shown: plain text for likelihoods, a chat with an instruction for answers in words."""
+"""What is said to a model: instruction, solved examples, question, and the answer that would be right.
+
+A prompt is put together the same way in every form. As a chat: system prompt, then instruction and question as the user's turn, examples
+before it as turns of their own. As plain text: the instruction, the examples, the question, with a blank line between; whatever names its
+answer (all forms but cloze) ends in `Answer:`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-from transformers import PreTrainedTokenizerBase
-
 from eutectic.errors import InputError
-from eutectic.evaluate.tree import Ask
-from eutectic.specs.rows import Item, Message
+from eutectic.specs.rows import WEIGHED, Extracted, Form, Item, ItemKind, Message
+from eutectic.specs.steps import PromptStep
 
 LETTER = "Answer the question with one letter only: {letters}."
+WORD = "Is this statement right? Answer with one word only: {letters}."
 NUMBER = "Answer the question with one number and its unit only, for example 12.5 {unit}."
 BARE_NUMBER = "Answer the question with one number only, for example 12.5."
+SHORT = "Answer the question with a few words only, not with a sentence."
+EXTRACT = (
+    "List every property of a material that the text states, as JSON only: a list of objects with the keys {keys}. "
+    "`value` is a number or null, the others are strings, empty where the text says nothing."
+)
+KEYS = tuple(Extracted.model_fields)
+CUE = "Answer:"
+
+PLAIN = PromptStep.model_validate({"name": "", "forms": ("cloze", "greedy")})
 
 
-def cloze(tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> list[list[Ask]]:
-    """For each choice item its options as continuations: the question as written, one space, the option.
-
-    The question's own tokens are those it has when it stands alone; what follows in the joint text is scored. Special tokens
-    come before it only where the tokenizer adds them by itself (Llama 3 does, SmolLM2 does not).
-    """
-    before = leading(tokenizer)
-    stems = [item.question.rstrip() for item in items]
-    joint = [f"{stem} {option}" for item, stem in zip(items, stems, strict=True) for option in item.options]
-    lengths = [len(ids) for ids in encode(tokenizer, stems)]
-    texts = iter(encode(tokenizer, joint))
-    groups = [
-        [Ask((*before, *next(texts)), len(before) + length) for _ in item.options] for item, length in zip(items, lengths, strict=True)
-    ]
-    for item, group in zip(items, groups, strict=True):
-        if any(not 0 < ask.start < len(ask.tokens) for ask in group):
-            raise InputError(f"item {item.id} has an empty question or option", remedy="Mend the item.")
-    return groups
+def forms(kind: ItemKind) -> tuple[Form, ...]:
+    """The forms in which an item can be scored: options are needed to weigh, and an answer of free words has no schema."""
+    weighed: tuple[Form, ...] = ("cloze", "letter") if kind in WEIGHED else ()
+    return (*weighed, "greedy") if kind == "short" else (*weighed, "greedy", "constrained")
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of plain texts, without special tokens."""
-    found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    return found
-
-
-def leading(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The special tokens which the tokenizer puts before a text."""
-    plain = encode(tokenizer, ["a"])[0]
-    whole: list[int] = tokenizer("a")["input_ids"]
-    return tuple(whole[: whole.index(plain[0])]) if plain and plain[0] in whole else ()
+def chats(prompt: PromptStep, form: Form) -> bool:
+    """Whether a prompt uses the chat template in a form."""
+    return form != "cloze" if prompt.chat is None else prompt.chat
 
 
 def order(item: Item) -> tuple[int, ...]:
     """The order in which an item's options are lettered: a permutation drawn by hash of its id, so that letters are balanced."""
-    return tuple(sorted(range(len(item.options)), key=lambda i: hashlib.sha256(f"letters:{item.id}:{i}".encode()).digest()))
+    return hashed_order(item.id, len(item.options))
+
+
+def hashed_order(name: str, count: int) -> tuple[int, ...]:
+    """`order` of an item known by its id and its number of options."""
+    return tuple(sorted(range(count), key=lambda i: hashlib.sha256(f"letters:{name}:{i}".encode()).digest()))
+
+
+def rotations(first: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """All cyclic rotations of an order: every option stands once in every place.
+
+    >>> rotations((2, 0, 1))
+    [(2, 0, 1), (0, 1, 2), (1, 2, 0)]
+    """
+    return [first[start:] + first[:start] for start in range(len(first))]
 
 
 def letters(item: Item) -> str:
@@ -62,20 +68,94 @@ def letters(item: Item) -> str:
     return ascii_uppercase[: len(item.options)]
 
 
-def in_words(item: Item) -> list[Message]:
-    """The chat that asks for a short answer: instruction first (alike for all items of a kind), then question and options.
+def labels(item: Item, lettered: Sequence[int]) -> tuple[str, ...]:
+    """What names each option when they stand in the order `lettered`: its letter, or the words True and False themselves."""
+    if item.kind == "true_false":
+        return item.options
+    names = letters(item)
+    return tuple(names[lettered.index(option)] for option in range(len(item.options)))
 
-    >>> print(in_words(Item(id="a", group="g", question="What is bone?", options=("tissue", "metal"), answer=0))[0].content)
+
+def shots(prompt: PromptStep, item: Item, pool: Sequence[Item], benchmark: str) -> list[Item]:
+    """The solved examples before an item: dev items of its kind, lowest by hash of the id, none of its own group.
+
+    They are the same for all items but those of the examples' own groups. Raises `InputError` where there are too few.
+    """
+    if not prompt.shots:
+        return []
+    dev = (other for other in pool if other.split == "dev" and other.kind == item.kind and other.group != item.group)
+    found = sorted(dev, key=lambda other: hashlib.sha256(f"shot:{other.id}".encode()).digest())[: prompt.shots]
+    if len(found) < prompt.shots:
+        raise InputError(
+            f"prompt {prompt.name!r} shows {prompt.shots} solved items and {benchmark} has only {len(found)} dev items of kind {item.kind} "
+            f"outside the group of item {item.id}",
+            remedy="Ask for fewer `shots`, or keep more dev items (`dev`).",
+        )
+    return found
+
+
+def instruction(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int]) -> str:
+    """What is said before the question: the prompt's own words, else ours for the kind of item; none in cloze form."""
+    said = prompt.instruction or ("" if form == "cloze" else _ours(item))
+    names = [item.options[i] for i in lettered] if item.kind == "true_false" else list(letters(item))
+    either = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else "".join(names)
+    return said.replace("{letters}", either).replace("{unit}", item.unit).replace("{keys}", ", ".join(KEYS))
+
+
+def _ours(item: Item) -> str:
+    if item.kind == "numeric":
+        return NUMBER if item.unit else BARE_NUMBER
+    return {"choice": LETTER, "true_false": WORD, "short": SHORT, "extraction": EXTRACT}[item.kind]
+
+
+def question(item: Item, form: Form, lettered: Sequence[int]) -> str:
+    """The question, with its options in the order `lettered` where they are named by letters."""
+    if form == "cloze":
+        return item.question.rstrip()
+    if item.kind != "choice":
+        return item.question.strip()
+    lines = [f"{name}. {item.options[i]}" for name, i in zip(letters(item), lettered, strict=True)]
+    return "\n".join([item.question.strip(), *lines])
+
+
+def answer(item: Item, form: Form) -> str:
+    """The right answer as a model would write it."""
+    if item.kind in WEIGHED:
+        assert item.answer is not None
+        return (item.options if form == "cloze" else labels(item, order(item)))[item.answer]
+    if item.kind == "numeric":
+        return f"{item.value:g} {item.unit}".strip()
+    if item.kind == "short":
+        return item.answers[0]
+    return json.dumps([record.model_dump() for record in item.records], ensure_ascii=False)
+
+
+def conversation(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int], examples: Sequence[Item] = ()) -> list[Message]:
+    """The chat that asks an item.
+
+    >>> bone = Item(id="a", group="g", question="What is bone?", options=("tissue", "metal"), answer=0)
+    >>> print(conversation(PLAIN, bone, "greedy", order(bone))[0].content)
     Answer the question with one letter only: A or B.
     <BLANKLINE>
     What is bone?
     A. metal
     B. tissue
     """
-    if item.kind == "numeric":
-        instruction = NUMBER.format(unit=item.unit) if item.unit else BARE_NUMBER
-        return [Message(role="user", content=f"{instruction}\n\n{item.question.strip()}")]
-    names = letters(item)
-    instruction = LETTER.format(letters=f"{', '.join(names[:-1])} or {names[-1]}")
-    lines = [f"{name}. {item.options[i]}" for name, i in zip(names, order(item), strict=True)]
-    return [Message(role="user", content="\n".join([instruction, "", item.question.strip(), *lines]))]
+    turns = [Message(role="system", content=prompt.system)] if prompt.system else []
+    for shot in examples:
+        turns += [_turn(prompt, shot, form, order(shot)), Message(role="assistant", content=answer(shot, form))]
+    return [*turns, _turn(prompt, item, form, lettered)]
+
+
+def _turn(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int]) -> Message:
+    said = instruction(prompt, item, form, lettered)
+    asked = question(item, form, lettered)
+    return Message(role="user", content=f"{said}\n\n{asked}" if said else asked)
+
+
+def plain_text(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int], examples: Sequence[Item] = ()) -> str:
+    """The text that asks an item without a chat template; the answer follows after one space."""
+    cue = "" if form == "cloze" else f"\n{CUE}"
+    said = instruction(prompt, item, form, lettered)
+    solved = [f"{question(shot, form, order(shot))}{cue} {answer(shot, form)}" for shot in examples]
+    return "\n\n".join([*([said] if said else []), *solved, f"{question(item, form, lettered)}{cue}"])

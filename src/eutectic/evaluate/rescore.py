@@ -17,14 +17,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.artifacts import ITEMS, SUMMARY, Parents, iterate_rows, one, read_json, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.evaluate import choice
-from eutectic.evaluate.score import read_items
+from eutectic.evaluate import prompts
+from eutectic.evaluate.score import Task, read_items, weigh
 from eutectic.evaluate.summary import summarise
 from eutectic.models import device, loading
-from eutectic.specs.rows import Item, ItemScore
+from eutectic.specs.rows import Form, Item, ItemScore
 from eutectic.specs.steps import RescoreStep
 
-Key = tuple[str, str]  # benchmark, item id
+Key = tuple[str, str, str]  # label, benchmark, item id
+WEIGHED_FORMS: tuple[Form, ...] = ("cloze", "letter")
 
 
 def check(spec: RescoreStep, parents: Parents) -> None:  # noqa: ARG001 - doors have one shape
@@ -57,34 +58,41 @@ def rescore(
         write_json(out / SUMMARY, summary)
         return {"rescored": 0, "adopted": 1}
     items = {benchmark.address: read_items(benchmark) for benchmark in parents["benchmarks"]}
-    wanted = close(parents, spec.margin)
-    chosen = {name: [item for item in members if (name, item.id) in wanted] for name, members in items.items()}
-    count = sum(map(len, chosen.values()))
+    planned = _tasks(spec, items, close(parents, spec.margin))
+    count = sum(len(task.items) for task in planned)
     fresh: dict[Key, ItemScore] = {}
     if count:
         context.progress.start(f"close items in float32: {one(parents, 'model').address}", count, "items")
-        fresh = _fresh(load(), tokenizer, chosen, context)
-    final = [fresh.get((row.benchmark, row.id), row) if row.form == "cloze" else row for row in rows]
-    changed = sum(new.choice != old.choice for new, old in zip(final, rows, strict=True))
+        model = load()
+        fresh = {_key(row): row for task in planned for row in weigh(model, tokenizer, task, items[task.benchmark], context)}
+    final = [fresh.get(_key(row), row) for row in rows]
+    changed = sum(new.score != old.score for new, old in zip(final, rows, strict=True))
     write_rows(out / ITEMS, final)
     write_json(out / SUMMARY, {**summary, **summarise(final, items), "rescored": count, "changed": changed})
-    return {"rescored": count, "changed": changed, "items": sum(row.form == "cloze" for row in rows)}
+    return {"rescored": count, "changed": changed, "items": sum(row.form in WEIGHED_FORMS for row in rows)}
 
 
-def _fresh(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: dict[str, list[Item]], context: Context
-) -> dict[Key, ItemScore]:
-    """Float32 rows by benchmark and item."""
-    return {
-        (name, row.id): row for name, members in items.items() if members for row in choice.scores(model, tokenizer, name, members, context)
-    }
+def _key(row: ItemScore) -> Key:
+    return row.label, row.benchmark, row.id
+
+
+def _tasks(spec: RescoreStep, items: dict[str, list[Item]], wanted: set[Key]) -> list[Task]:
+    """What is scored again."""
+    found = []
+    for prompt in spec.prompts or (prompts.PLAIN,):
+        for form in WEIGHED_FORMS:
+            label = f"{form}:{prompt.name}" if prompt.name else form
+            for name, members in items.items():
+                chosen = tuple(item for item in members if (label, name, item.id) in wanted)
+                found += [Task(prompt, form, name, chosen)] if chosen else []
+    return found
 
 
 def close(parents: Parents, margin: float) -> set[Key]:
-    """Test items whose bf16 margin is below `margin` nats in the own or any other Evaluation of the comparison."""
+    """Test items whose bf16 margin is below `margin` nats in the own or any other Evaluation of the comparison, form by form."""
     lowest: dict[Key, float] = defaultdict(lambda: float("inf"))
     for evaluation in (*parents["own"], *parents.get("others", ())):
         for row in iterate_rows(evaluation.path / ITEMS, ItemScore):
-            if row.form == "cloze" and row.split == "test" and row.margin is not None and row.precision != "float32":
-                lowest[row.benchmark, row.id] = min(lowest[row.benchmark, row.id], row.margin)
+            if row.split == "test" and row.margin is not None and row.precision != "float32":
+                lowest[_key(row)] = min(lowest[_key(row)], row.margin)
     return {key for key, value in lowest.items() if value < margin}

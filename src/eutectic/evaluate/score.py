@@ -1,9 +1,10 @@
-"""The front door of evaluation: every choice item by the likelihood of its options, a subset also by an answer in words."""
+"""The front door of evaluation: every item in every form that the prompts ask for and its kind allows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,33 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.artifacts import ITEMS, SUMMARY, Artifact, Parents, one, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import EutecticError, InputError
-from eutectic.evaluate import choice, greedy
+from eutectic.evaluate import cloze, contexts, generated, letter, prompts
 from eutectic.evaluate.summary import lines, summarise
 from eutectic.models import device, loading
-from eutectic.specs.rows import Item, ItemScore
-from eutectic.specs.steps import EvaluateStep
+from eutectic.specs.rows import FORM_WORDS, WEIGHED, Form, Item, ItemScore
+from eutectic.specs.steps import EvaluateStep, PromptStep
 
 __all__ = ["build", "check", "lines", "read_items", "score"]
 
 
+@dataclass(frozen=True)
+class Task:
+    """Some items of a benchmark in one form under one prompt."""
+
+    prompt: PromptStep
+    form: Form
+    benchmark: str
+    items: tuple[Item, ...]
+
+
 def check(spec: EvaluateStep, parents: Parents) -> None:
-    """Raises `InputError` for a model that is here already and cannot be asked in words although `greedy` wants it."""
+    """Raises `InputError` for a model that is here already and has no chat template although a prompt chats."""
     folder = one(parents, "model").folder
-    if spec.greedy and folder is not None and (folder / "config.json").is_file():
-        greedy.check_template(loading.tokenizer(folder))
+    if folder is not None and (folder / "config.json").is_file():
+        tokenizer = loading.tokenizer(folder)
+        for prompt in spec.prompts or ((prompts.PLAIN,) if spec.greedy else ()):
+            for form in prompt.forms:
+                contexts.check_template(tokenizer, prompt, form)
 
 
 def build(spec: EvaluateStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
@@ -48,11 +62,24 @@ def score(
 ) -> dict[str, Any]:
     """Score a live model; see `build`. Errors of the model's own carry its address."""
     items = {benchmark.address: read_items(benchmark) for benchmark in benchmarks}
-    asked = {name: greedy.subset(members, spec.greedy) for name, members in items.items()}
+    planned = [task for name, members in items.items() for task in tasks(spec, name, members)]
+    if not planned:
+        raise InputError(
+            "no item can be scored in the forms of the prompts",
+            place=address,
+            remedy="Give a prompt a form its items allow: docs/measuring.md.",
+        )
+    rows, ledger = list[ItemScore](), dict[str, Any]()
     try:
-        if any(asked.values()):
-            greedy.check_template(tokenizer)
-        rows, ledger = _rows(model, tokenizer, items, asked, context, address)
+        for task in planned:
+            contexts.check_template(tokenizer, task.prompt, task.form)
+        for task in planned:
+            start = time.monotonic()
+            named = f", prompt {task.prompt.name}" if task.prompt.name else ""
+            context.progress.start(f"{task.benchmark} {FORM_WORDS[task.form]}{named}: {address}", len(task.items), "items")
+            rows += weigh(model, tokenizer, task, items[task.benchmark], context)
+            for key, amount in ((f"{task.form}_items", len(task.items)), (f"{task.form}_seconds", round(time.monotonic() - start, 2))):
+                ledger[key] = round(ledger.get(key, 0) + amount, 2)
     except EutecticError as error:
         raise error.at(place=address) from error
     write_rows(out / ITEMS, rows)
@@ -60,31 +87,27 @@ def score(
     return ledger
 
 
-def _rows(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: dict[str, list[Item]],
-    asked: dict[str, list[Item]],
-    context: Context,
-    address: str,
-) -> tuple[list[ItemScore], dict[str, Any]]:
-    """Likelihood rows of all benchmarks, then greedy rows; and how many, how long."""
-    weighed = {name: [item for item in members if item.kind == "choice"] for name, members in items.items()}
-    start, rows = time.monotonic(), list[ItemScore]()
-    context.progress.start(f"weigh options: {address}", sum(map(len, weighed.values())), "items")
-    for name, members in weighed.items():
-        rows += choice.scores(model, tokenizer, name, members, context)
-    middle = time.monotonic()
-    context.progress.start(f"ask in words: {address}", sum(map(len, asked.values())), "items")
-    for name, members in asked.items():
-        rows += greedy.scores(model, tokenizer, name, members, context, str(model.dtype).removeprefix("torch."))
-    ledger = {
-        "items": sum(map(len, weighed.values())),
-        "greedy_items": sum(map(len, asked.values())),
-        "likelihood_seconds": round(middle - start, 2),
-        "greedy_seconds": round(time.monotonic() - middle, 2),
-    }
-    return rows, ledger
+def tasks(spec: EvaluateStep, benchmark: str, items: Sequence[Item]) -> Iterator[Task]:
+    """What is scored of a benchmark, form by form. Answers are written to test items only: the dev split picks by likelihood."""
+    for prompt in spec.prompts or (prompts.PLAIN,):
+        for form in prompt.forms:
+            able = [item for item in items if form in prompts.forms(item.kind)]
+            if form in ("greedy", "constrained"):
+                able = generated.subset(able, spec.greedy) if prompt == prompts.PLAIN else [item for item in able if item.split == "test"]
+                able = [item for item in able if spec.greedy or prompt != prompts.PLAIN or item.kind not in WEIGHED]
+            if able:
+                yield Task(prompt, form, benchmark, tuple(able))
+
+
+def weigh(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, pool: Sequence[Item], context: Context
+) -> list[ItemScore]:
+    """The rows of a task, in the order of its items; examples are shown out of `pool`."""
+    if task.form == "cloze":
+        return cloze.scores(model, tokenizer, task.prompt, task.benchmark, task.items, pool, context)
+    if task.form == "letter":
+        return letter.scores(model, tokenizer, task.prompt, task.benchmark, task.items, pool, context)
+    return generated.scores(model, tokenizer, task.prompt, task.form, task.benchmark, task.items, pool, context)
 
 
 def read_items(benchmark: Artifact) -> list[Item]:
@@ -94,10 +117,17 @@ def read_items(benchmark: Artifact) -> list[Item]:
     if not items:
         raise InputError("holds no items", file=file, remedy="Give a benchmark with items.")
     for line, item in enumerate(items, 1):
-        sound = item.value is not None if item.kind == "numeric" else item.answer is not None and 0 <= item.answer < len(item.options)
-        if not sound:
-            wanted = "a value" if item.kind == "numeric" else "an answer among its options"
+        wanted = _missing(item)
+        if wanted:
             raise InputError(
                 f"item {item.id} has no {wanted.removeprefix('a ').removeprefix('an ')}", file=file, line=line, remedy=f"Give it {wanted}."
             )
     return items
+
+
+def _missing(item: Item) -> str:
+    """What an item of its kind needs and has not."""
+    if item.kind in WEIGHED:
+        return "" if item.answer is not None and 0 <= item.answer < len(item.options) else "an answer among its options"
+    found: dict[str, Any] = {"numeric": item.value is not None, "short": item.answers, "extraction": item.records}
+    return "" if found[item.kind] else {"numeric": "a value", "short": "an answer", "extraction": "a record"}[item.kind]

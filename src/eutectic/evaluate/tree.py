@@ -2,7 +2,8 @@
 
 A row is a forest of tokens. A token sees its ancestors and itself, its position is its depth, so every path from a root reads as if it
 stood alone; paths that begin alike share their beginning (the question of an item, or the first words of two options). The last token
-of a path is never fed to the model: only its probability is wanted.
+of a path is never fed to the model: only its probability is wanted. Beginnings that many items share are branches of their own
+(evaluate/branches.py); rows then hold what comes behind them.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from eutectic.models.packing import pack
-
-# Attention over a row costs the square of its length: measured on CPU with SmolLM2-135M, rows of 80 tokens score 8 % more items a
-# second than rows of 160, 256 loses 17 %, 512 loses 31 % (docs/log.md). A longer item has a row of its own.
+# Attention within a row costs the square of its length: rows of 80 tokens were 8 % faster than rows of 160 and 31 % than rows of 512
+# (docs/log.md). An item that is longer has a row of its own.
 ROW_TOKENS = 80
 BATCH_TOKENS = 2048
+# Items that share at least this part of their tokens with the item before stand in one row with it, up to the wider length.
+SHARED_PART, WIDE_ROW = 1 / 3, 1024
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class Ask:
     start: int
 
 
+Numbered = Sequence[tuple[int, Ask]]  # the asks of an item, each with the number its caller knows it by
+
+
 @dataclass
 class Row:
-    """A forest of tokens. `parents[i]` is the index of the token before token `i` (-1 for a first token); a target
-    `(node, token, ask)` wants log p(token | path to node) counted for an ask.
+    """A forest of tokens behind the first `skip` ones of every path. `parents[i]` is the index of the token before token `i` (-1 for a
+    first token); a target `(node, token, ask)` wants log p(token | path to node) counted for an ask.
     """
 
+    skip: int = 0
     tokens: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
@@ -44,7 +49,8 @@ class Row:
     def add(self, index: int, ask: Ask) -> None:
         """Grow the forest by one ask, known to the caller by `index`."""
         node = -1
-        for place, token in enumerate(ask.tokens):
+        for place in range(self.skip, len(ask.tokens)):
+            token = ask.tokens[place]
             if place >= ask.start:
                 self.targets.append((node, token, index))
             if place + 1 < len(ask.tokens):
@@ -56,41 +62,63 @@ class Row:
             found = self._children[node, token] = len(self.tokens)
             self.tokens.append(token)
             self.parents.append(node)
-            self.depths.append(self.depths[node] + 1 if node >= 0 else 0)
+            self.depths.append(self.depths[node] + 1 if node >= 0 else self.skip)
         return found
+
+    def ends(self) -> list[int]:
+        """For every token the index behind its last descendant."""
+        ends = list(range(1, len(self.tokens) + 1))
+        for index in range(len(ends) - 1, -1, -1):
+            if (parent := self.parents[index]) >= 0:
+                ends[parent] = max(ends[parent], ends[index])
+        return ends
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to one length. `tokens`, `positions` `[rows, length]`; `mask` `[rows, 1, length, length]`, true where a token sees
-    another; `nodes` `[scored]`, flat places where logits are wanted; `pairs` `[targets, 2]` of (index into nodes, token), sorted;
-    `asks` `[targets]`, whom each target counts for.
+    """Rows padded to one length. `tokens`, `positions` and `ends` (of each token's subtree) `[rows, length]`; `nodes` `[scored]`, flat
+    places where logits are wanted; `pairs` `[targets, 2]` of (index into nodes, token), sorted; `asks` `[targets]`, whom each target
+    counts for.
     """
 
     tokens: torch.Tensor
     positions: torch.Tensor
-    mask: torch.Tensor
+    ends: torch.Tensor
     nodes: torch.Tensor
     pairs: torch.Tensor
     asks: torch.Tensor
     items: int
 
 
-def rows(groups: Sequence[Sequence[Ask]], capacity: int = ROW_TOKENS) -> list[Row]:
-    """Forests of whole groups (the options of an item) of at most `capacity` tokens each, or of one longer group.
+def rows(items: Sequence[Numbered], skip: int = 0, capacity: int = ROW_TOKENS) -> list[Row]:
+    """Forests of whole items (all options of one), in the order given; items that are alike should be neighbours.
 
-    Asks are numbered through in the order of the groups.
+    A row holds at most `capacity` tokens, unless one item is longer or items share much with each other. The first `skip` tokens, which
+    all paths share, are left out.
     """
-    first = np.cumsum([0, *(len(group) for group in groups)])
-    sizes = [len(grown([(0, ask) for ask in group]).tokens) for group in groups]
-    packed = pack(sizes, capacity)
-    return [grown([(int(first[g]) + i, ask) for g in members for i, ask in enumerate(groups[g])]) for members in packed]
+    made, members, size = list[Row](), list[tuple[int, Ask]](), 0
+    for item in items:
+        alone = len(grown(item, skip).tokens)
+        shared = beginning(members[-1][1].tokens, item[0][1].tokens) - skip if members else 0
+        wider = shared >= SHARED_PART * alone and size + alone - shared <= WIDE_ROW
+        if members and not (wider or size + alone - shared <= capacity):
+            made.append(grown(members, skip))
+            members, size = [], 0
+            shared = 0
+        members += item
+        size += alone - shared
+    return [*made, grown(members, skip)] if members else made
 
 
-def grown(asks: Sequence[tuple[int, Ask]]) -> Row:
-    """One row that holds all `asks` (index, ask)."""
-    row = Row()
-    for index, ask in asks:
+def beginning(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def grown(asks: Numbered, skip: int = 0) -> Row:
+    """One row that holds all `asks`; in the order of their tokens, so that descendants stand right behind their ancestor."""
+    row = Row(skip)
+    for index, ask in sorted(asks, key=lambda pair: pair[1].tokens):
         row.add(index, ask)
     return row
 
@@ -111,25 +139,19 @@ def collate(forests: Sequence[Row]) -> Batch:
     length = max(len(row.tokens) for row in forests)
     tokens = np.zeros((len(forests), length), dtype=np.int64)
     positions = np.zeros_like(tokens)
-    mask = np.zeros((len(forests), length, length), dtype=bool)
+    ends = np.tile(np.arange(1, length + 1), (len(forests), 1))
     targets: list[tuple[int, int, int]] = []
     for r, row in enumerate(forests):
         tokens[r, : len(row.tokens)] = row.tokens
         positions[r, : len(row.tokens)] = row.depths
-        seen = mask[r]
-        for i, parent in enumerate(row.parents):
-            if parent >= 0:
-                seen[i, : parent + 1] = seen[parent, : parent + 1]
-            seen[i, i] = True
-        pads = np.arange(len(row.tokens), length)
-        seen[pads, pads] = True
+        ends[r, : len(row.tokens)] = row.ends()
         targets += [(r * length + node, token, ask) for node, token, ask in row.targets]
     wanted = np.array(sorted(targets), dtype=np.int64).reshape(-1, 3)
     nodes, index = np.unique(wanted[:, 0], return_inverse=True)
     return Batch(
         torch.from_numpy(tokens),
         torch.from_numpy(positions),
-        torch.from_numpy(mask[:, None]),
+        torch.from_numpy(ends),
         torch.from_numpy(nodes),
         torch.from_numpy(np.stack([index, wanted[:, 1]], axis=1)),
         torch.from_numpy(wanted[:, 2]),

@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.errors import InputError, WorkError
 from eutectic.models.cache import roomy_cache, spread
 from eutectic.models.chat_template import end_of_text
+from eutectic.models.grammar import Matcher
 
 StopReason = Literal["end", "length"]
 OnToken = Callable[[int, str], None]
@@ -54,6 +55,7 @@ class Stream:
 
     prompt: Sequence[int]
     generator: torch.Generator
+    matcher: Matcher | None = None
     answer: list[int] = field(default_factory=list)
     shown: str = ""
     stop_reason: StopReason = "length"
@@ -70,9 +72,12 @@ def generate(
     top_p: float = 1.0,
     repetition_penalty: float = 1.0,
     seed: int = 0,
+    matchers: Sequence[Matcher] = (),
     on_token: OnToken | None = None,
 ) -> list[Generated]:
     """One answer for each prompt, in their order; `on_token(index, text)` is told every new piece of text.
+
+    With `matchers`, one for each prompt, an answer is what its matcher allows.
 
     Each prompt samples from its own stream (seed, index), so that an answer does not depend on what else is in the batch beyond
     rounding. Raises `InputError` for an empty prompt or one that leaves no room in the model's context.
@@ -80,7 +85,10 @@ def generate(
     sampling = Sampling(temperature, top_p, repetition_penalty, seed)
     check_lengths(model, prompts, max_new_tokens)
     ends = end_tokens(model, tokenizer)
-    streams = [Stream(prompt, torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63)) for i, prompt in enumerate(prompts)]
+    streams = [
+        Stream(prompt, torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63), matchers[i] if matchers else None)
+        for i, prompt in enumerate(prompts)
+    ]
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     for start in range(0, len(order), GROUP):
         _generate_group(model, tokenizer, {i: streams[i] for i in order[start : start + GROUP]}, max_new_tokens, sampling, ends, on_token)
@@ -188,6 +196,8 @@ def _forward(
 
 def _draw(logits: torch.Tensor, stream: Stream, sampling: Sampling) -> int:
     """The next token of one row from its logits `[vocabulary]`."""
+    if stream.matcher is not None:
+        stream.matcher.forbid(logits)
     if sampling.repetition_penalty != 1.0:
         seen = torch.tensor(sorted({*stream.prompt, *stream.answer}), device=logits.device)
         values = logits[seen]
@@ -216,7 +226,8 @@ def _take(
 ) -> None:
     """Add a token to an answer, end it at an end token, and show what text is new and complete."""
     stream.answer.append(token)
-    if token in ends:
+    complete = stream.matcher is not None and stream.matcher.take(token)
+    if token in ends or complete:
         stream.stop_reason = "end"
     if on_token is None:
         return

@@ -20,9 +20,7 @@ def load(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedMo
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our own view shows progress
     open_checkpoint(folder)  # a truncated or lying file is told in our words before anything reads it
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True
-        )
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
             f"cannot be loaded as a causal language model ({error})", file=folder, remedy="Check config.json and weights."

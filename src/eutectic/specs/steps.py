@@ -190,6 +190,7 @@ class RescoreStep(Spec):
     """
 
     margin: float = 0.5
+    prompts: tuple[PromptStep, ...] = ()
 
 
 class GeneralStep(Spec):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from eutectic.errors import EutecticError
-from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, RescoreStep, SynergyStep
-from eutectic.study import choose, merge_steps
+from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, PromptStep, RescoreStep
+from eutectic.study import choose, claim_steps
 from eutectic.study.graph import Draft, Graph
 from eutectic.study.nodes import Kept, Node, Step
 
@@ -36,17 +36,26 @@ def _evaluation(draft: Draft, index: int) -> None:
         file.known((*place, "benchmarks", position), name, draft.benchmarks, "benchmark")
     benchmarks = tuple(draft.benchmarks[name] for name in entry.benchmarks)
     models = _with_company(graph, choose.models(draft, (*place, "models"), entry.models))
-    spec = EvaluateStep(greedy=entry.greedy)
+    prompts = _prompts(draft, index)
+    spec = EvaluateStep(greedy=entry.greedy, prompts=prompts)
     first: dict[str, Step] = {}
     for address in models:
         twin = _twin(graph, address, first)
         parents: dict[str, tuple[Node, ...]] = {"model": (graph.models[address],), "benchmarks": benchmarks, **twin}
         first[address] = graph.add(Step("evaluate", address, spec, parents))
     families = _families(graph, models)
-    final = {address: _rescored(graph, address, first, benchmarks, families) for address in models}
-    for address in models:
-        if address in graph.controls:
-            _synergy(draft, address, final)
+    again = RescoreStep(prompts=prompts)
+    final = {address: _rescored(graph, address, again, first, benchmarks, families) for address in models}
+    claim_steps.enter(draft, index, final)
+
+
+def _prompts(draft: Draft, index: int) -> tuple[PromptStep, ...]:
+    """The prompts of an entry, in its order."""
+    file = draft.file
+    names = file.spec.evaluations[index].prompts
+    for position, name in enumerate(names):
+        file.known(("evaluations", index, "prompts", position), name, file.spec.prompts, "prompt")
+    return tuple(PromptStep(name=name, **file.spec.prompts[name].model_dump()) for name in names)
 
 
 def _with_company(graph: Graph, chosen: list[str]) -> list[str]:
@@ -72,9 +81,11 @@ def _step(graph: Graph, address: str) -> Step:
 
 
 def _twin(graph: Graph, address: str, first: dict[str, Step]) -> dict[str, tuple[Node, ...]]:
-    """For the plainest control of a merge: the evaluation and the geometry of the merge it may turn out to equal."""
-    of = graph.plainest.get(address)
-    if of is None or of not in first:
+    """For a model that is the plainest control of a merge: the evaluation and the geometry of the merge it may turn out to equal."""
+    key = graph.models[address].key
+    controlled = (merge for control, merge in graph.plainest.items() if control in graph.models and graph.models[control].key == key)
+    of = next((merge for merge in controlled if merge in first), None)
+    if of is None:
         return {}
     geometry = Step("geometry", of, GeometryStep(), {"merge": (graph.models[of],)})
     return {"twin": (first[of],), "geometry": (graph.add(geometry),)}
@@ -98,7 +109,9 @@ def _families(graph: Graph, models: list[str]) -> list[set[str]]:
     return families
 
 
-def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tuple[Step, ...], families: list[set[str]]) -> Step:
+def _rescored(
+    graph: Graph, address: str, spec: RescoreStep, first: dict[str, Step], benchmarks: tuple[Step, ...], families: list[set[str]]
+) -> Step:
     """The final scores of a model, with items scored in float32 that are close in any model it is compared with."""
     own = graph.models[address].key
     company = set().union(*(family for family in families if own in family)) - {own}
@@ -109,22 +122,7 @@ def _rescored(graph: Graph, address: str, first: dict[str, Step], benchmarks: tu
         "own": (first[address],),
         "others": others,
     }
-    return graph.add(Step("rescore", address, RescoreStep(), parents))
-
-
-def _synergy(draft: Draft, address: str, final: dict[str, Step]) -> None:
-    """Compare a merge with its parents and controls, each found by key since an equal merge may carry another name."""
-    file, graph = draft.file, draft.graph
-    by_key = {graph.models[a].key: step for a, step in final.items()}
-    merge = _step(graph, address)
-    controls = graph.controls[address]
-    parents: dict[str, tuple[Node, ...]] = {
-        "merge": (by_key[merge.key],),
-        "parents": tuple(by_key[node.key] for node in merge.all_parents()),
-        "controls": tuple(by_key[graph.models[control].key] for _, control in controls),
-    }
-    spec = SynergyStep(controls=tuple(name for name, _ in controls), ensemble=merge_steps.uses_ensemble(file, address), seed=file.spec.seed)
-    graph.add(Step("synergy", address, spec, parents))
+    return graph.add(Step("rescore", address, spec, parents))
 
 
 def _conversation(draft: Draft, name: str) -> None:

@@ -1,0 +1,100 @@
+"""Answers a model writes: greedily in its own words, or constrained to the form asked for.
+
+What breaks the form is then known from the first, and what is not known from the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from eutectic.context import Context
+from eutectic.evaluate import answer, contexts, extraction, prompts
+from eutectic.evaluate.rows import judged
+from eutectic.models.generate import end_tokens, generate
+from eutectic.models.grammar import Grammars, Matcher
+from eutectic.specs.rows import WEIGHED, Form, Item, ItemKind, ItemScore
+from eutectic.specs.steps import PromptStep
+
+# Tokens an answer may have: a word with some decoration, a number with its unit, a phrase, a list of records. Talk beyond is cut off.
+TOKENS: dict[ItemKind, int] = {"choice": 8, "true_false": 8, "numeric": 16, "short": 24, "extraction": 384}
+# Items answered together: the key-value cache of a few hundred short prompts stays below 1 GB.
+TOGETHER = 64
+NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,6})?(e-?[0-9]{1,2})?"
+
+
+def subset(items: Sequence[Item], count: int) -> list[Item]:
+    """The test items asked in words beside the plain prompt: the `count` lowest by hash of the id, so that every model answers the same.
+
+    Items without options can only be asked, so with `count` 0 all of them are.
+    """
+    test = sorted((item for item in items if item.split == "test"), key=lambda item: hashlib.sha256(f"greedy:{item.id}".encode()).digest())
+    weighed, others = ([item for item in test if (item.kind in WEIGHED) is kind] for kind in (True, False))
+    return [*weighed[:count], *(others[:count] if count else others)]
+
+
+def scores(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: PromptStep,
+    form: Form,
+    benchmark: str,
+    items: Sequence[Item],
+    pool: Sequence[Item],
+    context: Context,
+) -> list[ItemScore]:
+    """A row for each item, in order; `pool` holds the items from which examples are shown."""
+    made: dict[str, ItemScore] = {}
+    grammars = Grammars(tokenizer, end_tokens(model, tokenizer)) if form == "constrained" else None
+    for kind, new in TOKENS.items():
+        wanted = [contexts.asked(prompt, item, pool, benchmark) for item in items if item.kind == kind]
+        before = contexts.contexts(tokenizer, prompt, form, wanted)
+        contexts.check_lengths(model, benchmark, wanted, [len(ids) + new for ids in before])
+        order = sorted(range(len(wanted)), key=lambda i: (-len(before[i]), i))
+        for start in range(0, len(order), TOGETHER):
+            chosen = order[start : start + TOGETHER]
+            matchers = [allowed(grammars, wanted[i].item) for i in chosen] if grammars else []
+            found = generate(model, tokenizer, [before[i] for i in chosen], max_new_tokens=new, matchers=matchers)
+            texts = [_ended(prompt, form, wanted[i].item, each.text) for i, each in zip(chosen, found, strict=True)]
+            made |= {
+                wanted[i].item.id: row(model, prompt, form, benchmark, wanted[i].item, text) for i, text in zip(chosen, texts, strict=True)
+            }
+            context.progress.advance(len(chosen))
+    return [made[item.id] for item in items]
+
+
+def row(model: PreTrainedModel, prompt: PromptStep, form: Form, benchmark: str, item: Item, text: str) -> ItemScore:
+    """The judged answer to an item."""
+    parsed = answer.read(item, text)
+    return judged(
+        model,
+        prompt,
+        benchmark,
+        item,
+        form,
+        score=parsed.score,
+        choice=parsed.choice,
+        text=text,
+        parsed=parsed.text,
+        format_failure=parsed.format_failure,
+    )
+
+
+def allowed(grammars: Grammars, item: Item) -> Matcher:
+    """What a constrained answer to an item may be."""
+    if item.kind == "extraction":
+        return grammars.schema(extraction.schema())
+    if item.kind == "numeric":
+        return grammars.pattern(f" ?{NUMBER} {re.escape(item.unit)}" if item.unit else f" ?{NUMBER}")
+    labels = prompts.labels(item, prompts.order(item))
+    return grammars.pattern(f" ?({'|'.join(map(re.escape, labels))})")
+
+
+def _ended(prompt: PromptStep, form: Form, item: Item, text: str) -> str:
+    """An answer without what a model goes on with in plain text: another question. In a chat it ends its turn itself."""
+    if prompts.chats(prompt, form):
+        return text
+    return text.strip().split("\n\n" if item.kind == "extraction" else "\n")[0]

@@ -1,0 +1,32 @@
+"""Rows of an Evaluation, as every form begins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from eutectic.specs.rows import Form, Item, ItemScore
+from eutectic.specs.steps import PromptStep
+
+
+def judged(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Item, form: Form, **found: Any) -> ItemScore:
+    """The row of an item scored by `model` in one form."""
+    return ItemScore(
+        id=item.id,
+        benchmark=benchmark,
+        group=item.group,
+        role=item.role,
+        split=item.split,
+        form=form,
+        prompt=prompt.name,
+        answer=item.answer,
+        precision="float32" if str(model.dtype) == "torch.float32" else "bfloat16",
+        **found,
+    )
+
+
+def kept(values: Iterable[float]) -> tuple[float, ...]:
+    """Nats as they are written: five decimals are far below what bfloat16 resolves."""
+    return tuple(round(value, 5) for value in values)
