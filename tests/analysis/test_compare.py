@@ -80,6 +80,29 @@ def test_detectable_effect_grows_with_the_family():
     assert family[1].outcome == "equal"
 
 
+def test_mcnemar_stands_only_where_items_are_tosses_of_one_coin_each():
+    a, b, single = draw(0.5, seed=1), draw(0.6, seed=2), np.arange(400).astype(str)
+    assert paired(a, b, single, cell=CELL, against="x", names=("x",), binomial=True).mcnemar is not None
+    assert paired(a, b / 2, single, cell=CELL, against="x", names=("x",), binomial=True).mcnemar is None
+    assert paired(a, b, GROUPS, cell=CELL, against="x", names=("x",)).mcnemar is None
+    one, two = scores("a", a), scores("b", b)
+    assert not align([one, two], CELL).binomial  # two items a group
+    lonely = [
+        replace(each, cells={CELL: {k: r.model_copy(update={"group": k[1]}) for k, r in each.cells[CELL].items()}}) for each in (one, two)
+    ]
+    assert align(lonely, CELL).binomial
+    turned = {k: r.model_copy(update={"rotated": ((-1.0, -2.0), (-1.0, -2.0))}) for k, r in lonely[0].cells[CELL].items()}
+    assert not align([replace(lonely[0], cells={CELL: turned}), lonely[1]], CELL).binomial
+    assert compare(*lonely)[0].mcnemar is not None
+
+
+def test_what_is_not_claimed_has_no_outcome():
+    one = replace(paired(draw(0.9, seed=1), draw(0.5, seed=2), GROUPS, cell=CELL, against="x", names=("x",)), claimed=False)
+    assert adjust([one])[0].outcome == "described"
+    assert adjust([one])[0].p_adjusted == 1
+    assert one.covers == "items"
+
+
 def test_rows_survive_json():
     one = paired(draw(0.5, seed=1), draw(0.5, seed=2), GROUPS, cell=CELL, against="x", names=("x",))
     assert from_row(one.row()) == one

@@ -26,46 +26,78 @@ def clustered(clusters, size, correlation, random):
     return np.where(take, coin[:, None], own).astype(float).ravel(), np.repeat(np.arange(clusters), size).astype(str)
 
 
-def test_one_item_a_cluster_is_the_ordinary_bootstrap():
-    correct, _ = scores()
-    found = statistics.accuracy(correct, np.arange(len(correct)).astype(str), draws=4000)
-    oracle = stats.bootstrap((correct,), np.mean, n_resamples=4000, method="percentile", random_state=1)
-    assert found.estimate == correct.mean()
+def interval(values, groups, **options):
+    return statistics.mean_intervals(np.asarray(values, float)[:, None], groups, **options)[0]
+
+
+@pytest.mark.parametrize("share", [0.6, 0.95])
+def test_bca_is_scipys_on_clusters_of_unequal_size(share):
+    correct, groups = scores(300, 60, share)
+    found = interval(correct, groups, draws=6000)
+    sums, sizes = statistics.cluster_sums(correct[:, None], groups)
+    ratio = lambda total, count, axis: total.sum(axis=axis) / count.sum(axis=axis)  # noqa: E731
+    oracle = stats.bootstrap(
+        (sums[:, 0], sizes), ratio, n_resamples=6000, method="BCa", paired=True, vectorized=True, rng=np.random.default_rng(1)
+    )
+    assert found.estimate == pytest.approx(correct.mean())
     assert found.low == pytest.approx(oracle.confidence_interval.low, abs=0.006)
     assert found.high == pytest.approx(oracle.confidence_interval.high, abs=0.006)
+    assert found.covers == "items"
+
+
+def test_bca_leans_to_the_longer_tail():
+    """Of a mean near its bound the interval reaches further inward than the plain quantiles do."""
+    values = np.array([1.0] * 8 + [0.0] * 112)
+    found = interval(values, np.arange(120).astype(str), draws=6000)
+    plain = np.quantile(statistics.bootstrap_means(values[:, None], np.arange(120).astype(str), draws=6000), [0.025, 0.975])
+    assert found.high > plain[1]
+    assert found.low > plain[0]
+    oracle = stats.bootstrap((values,), np.mean, n_resamples=6000, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.006)
 
 
 def test_whole_copies_of_items_do_not_narrow_a_cluster_interval():
     correct, groups = scores(150, 150)
-    once = statistics.accuracy(correct, groups)
-    four = statistics.accuracy(np.repeat(correct, 4), np.repeat(groups, 4))
+    once = interval(correct, groups)
+    four = interval(np.repeat(correct, 4), np.repeat(groups, 4))
     assert (four.low, four.high) == pytest.approx((once.low, once.high))
     assert four.clusters == once.clusters
 
 
-@pytest.mark.parametrize("clusters", [40, 150])
-def test_interval_covers_the_truth_with_clusters(clusters):
-    random = np.random.default_rng(11)
+@pytest.mark.parametrize("items", [160, 600, 2000])
+def test_interval_covers_the_truth_with_clusters(items, soak):
+    """Intra-class correlation 0.2, four items a cluster, each the mean of four rotations of one coin in two."""
+    random, rounds = np.random.default_rng(11), 2000 if soak else 300
     hits = 0
-    for _ in range(300):
-        found = statistics.accuracy(*clustered(clusters, 4, 0.2, random), draws=400)
+    for _ in range(rounds):
+        rotations = [clustered(items // 4, 4, 0.2, random) for _ in range(4)]
+        found = interval(np.mean([values for values, _ in rotations], axis=0), rotations[0][1], draws=1000)
         hits += found.low <= 0.5 <= found.high
-    assert hits / 300 >= 0.90  # nominal 0.95, three standard errors of the simulation below
+    slack = 2.6 * np.sqrt(0.05 * 0.95 / rounds)  # of the simulation, 99 %
+    assert 0.94 - slack <= hits / rounds <= 0.96 + slack
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_certainty_is_never_claimed(value):
-    found = statistics.accuracy(np.full(50, value), np.arange(50).astype(str))
+    found = statistics.share_intervals(np.full((50, 1), value), np.arange(50).astype(str))[0]
     exact = stats.binomtest(int(50 * value), 50).proportion_ci(0.90, method="exact")  # one-sided 95 %
     assert found.estimate == value
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
-    same = statistics.paired_difference(np.full(50, value), np.full(50, value), np.arange(50).astype(str))
+    same = interval(np.zeros(50), np.arange(50).astype(str))
     assert same.low < 0 < same.high
 
 
 def test_a_single_cluster_says_almost_nothing():
-    found = statistics.accuracy(np.array([1.0, 0, 1, 1]), np.array(["a"] * 4))
+    found = statistics.share_intervals(np.array([[1.0], [0], [1], [1]]), np.array(["a"] * 4))[0]
     assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_shares_of_single_right_answers_have_wilsons_interval():
+    values = np.array([[1.0, 0]] * 7 + [[0.0, 0]] * 13)
+    found = statistics.share_intervals(values, np.arange(20).astype(str), binomial=True)
+    for one, right in zip(found, (7, 0), strict=True):
+        assert (one.low, one.high) == pytest.approx(statistics.wilson(right, 20))
+        assert (one.estimate, one.n, one.clusters) == (right / 20, 20, 20)
 
 
 def test_sign_flip_counts_all_patterns_of_few_clusters():
@@ -151,17 +183,8 @@ def test_design_effect_of_copies_is_their_number():
     assert statistics.design_effect(np.repeat(differences, 3), np.repeat(groups, 3)) == pytest.approx(3.0)
 
 
-def test_ensemble_of_one_is_that_model_and_averages_probabilities():
-    rows, tokens = [[-2.0, -9.0, -1.0], [-3.0, -1.0]], [[1, 9, 1], [1, 1]]
-    assert statistics.ensemble([rows], [tokens]).tolist() == [1, 1]  # -9/9 and -1/1 tie: the first option
-    sure, unsure = [[0.0, -10.0]], [[-1.0, -0.9]]
-    assert statistics.ensemble([sure, unsure], [[[1, 1]]] * 2).tolist() == [0]
-    assert statistics.ensemble([unsure, unsure], [[[1, 1]]] * 2).tolist() == [1]
-
-
 def test_everything_repeats_with_its_seed():
     a, groups = scores(seed=1)
     b, _ = scores(seed=2)
-    once, again = (statistics.paired_difference(a, b, groups, seed=9) for _ in range(2))
-    assert once == again
+    assert interval(a - b, groups, seed=9) == interval(a - b, groups, seed=9)
     assert statistics.sign_flip(a - b, groups, seed=9) == statistics.sign_flip(a - b, groups, seed=9)

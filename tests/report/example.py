@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eutectic.analysis import synergy
+from eutectic.analysis import family, synergy
 from eutectic.artifacts import (
     DEV,
     DOCUMENTS,
@@ -37,6 +37,7 @@ from eutectic.specs.steps import (
     CorpusStep,
     DatasetStep,
     EvaluateStep,
+    FamilyStep,
     GeometryStep,
     ImagePromptsStep,
     MergeStep,
@@ -70,6 +71,7 @@ class Example:
         self.folder, self.items, self.steps = folder, items, []
         self.random = np.random.default_rng(5)
         self.evaluations: dict[str, Artifact] = {}
+        self.compared: list[tuple[str, tuple[str, ...], dict[str, str]]] = []
 
     def add(
         self,
@@ -284,7 +286,7 @@ class Example:
         else:
             write_rows(out / ITEMS, list(self.scores(ability, trained="sft" in address)))
         write_json(out / SUMMARY, {"equal_to": equal_to} if equal_to else {})
-        self.evaluations[address] = Artifact("evaluation", address, "k", out)
+        self.evaluations[address] = Artifact("evaluation", address, f"key of {address}", out)
         parents = {"model": (address,), "benchmarks": ("acquired", "unseen", "elements")}
         self.add("evaluate", address, EvaluateStep(greedy=120), parents, folder=out)
         if final:
@@ -331,12 +333,28 @@ class Example:
                     )
 
     def compare(self, merge: str, parents: tuple[str, ...], controls: dict[str, str]) -> None:
+        self.compared.append((merge, parents, controls))
+
+    def claims(self) -> None:
+        """The family of all merges to compare, then what each of them shows."""
+        out = self.place("family")
+        parents = list(dict.fromkeys(address for _, of, _ in self.compared for address in of))
+        spec = FamilyStep(of=tuple(tuple(map(parents.index, of)) for _, of, _ in self.compared), seed=17)
+        roles = {"merges": tuple(merge for merge, _, _ in self.compared), "parents": tuple(parents)}
+        artifacts = {role: tuple(self.evaluations[address] for address in addresses) for role, addresses in roles.items()}
+        ledger = family.build(spec, artifacts, out, Context())
+        self.add("family", "claims_1", spec, roles, folder=out, ledger=ledger)
+        claims = Artifact("family", "claims_1", "key of claims_1", out)
+        for merge, of, controls in self.compared:
+            self.synergy(merge, of, controls, claims)
+
+    def synergy(self, merge: str, parents: tuple[str, ...], controls: dict[str, str], claims: Artifact) -> None:
         out = self.place(f"synergy-{merge}")
         spec = SynergyStep(controls=tuple(controls), seed=17)
         roles = {"merge": (merge,), "parents": parents, "controls": tuple(controls.values())}
         artifacts = {role: tuple(self.evaluations[address] for address in addresses) for role, addresses in roles.items()}
-        ledger = synergy.build(spec, artifacts, out, Context())
-        self.add("synergy", merge, spec, roles, folder=out, ledger=ledger)
+        ledger = synergy.build(spec, {**artifacts, "family": (claims,)}, out, Context())
+        self.add("synergy", merge, spec, {**roles, "family": (claims.address,)}, folder=out, ledger=ledger)
 
     def converse(self, address: str, words: str) -> None:
         out = self.place(f"talk-{address}")
@@ -436,6 +454,7 @@ def whole(folder: Path, items: int = 300) -> StudyView:
     made.merge("blend", "ties", {"weight": 1.0, "density": 0.5}, ("instruct/cpt-sft-dpo", "instruct/cpt-sft-orpo"))
     made.evaluate("blend", 0.45)
     made.compare("blend", ("instruct/cpt-sft-dpo", "instruct/cpt-sft-orpo", "instruct"), {})
+    made.claims()
     words = "Collagen carries load along fibrils that are staggered and cross-linked, while leaf veins carry load as a branching network of stiff tubes in a soft sheet. "
     for address in ("instruct", "instruct/cpt-sft-dpo", "paper:instruct/cpt-sft-dpo"):
         made.converse(address, words * 4 if address != "instruct" else HOSTILE + words)

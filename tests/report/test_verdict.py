@@ -8,7 +8,8 @@ from eutectic.report import results, verdict
 def test_a_gain_is_named_with_its_family(study):
     sentence = verdict.merged(results.collect(study))
     assert sentence.startswith(
-        "1 of 9 merges is shown to beat every one of its parents (Holm over 45 comparisons): paper:instruct/cpt-sft-dpo by"
+        "1 of 9 merges is shown to beat every one of its parents (one family of 45 claims, max-T): "
+        "this checkpoint of paper:instruct/cpt-sft-dpo by"
     )
     assert sentence.endswith("no other gain is shown.")
 
@@ -17,7 +18,15 @@ def test_without_gains_the_sentence_says_how_small_they_could_be(study):
     found = results.collect(study)
     quiet = [each for each in found.synergies if each["merge"].startswith("grid")]
     sentence = verdict.merged(replace(found, synergies=quiet))
-    assert sentence.startswith("None of 4 merges is shown to beat its best parent (Holm over 20 comparisons); a gain of less than")
+    assert sentence.startswith(
+        "None of 4 merges is shown to beat every one of its parents (one family of 45 claims, max-T); a gain of less than"
+    )
+
+
+def test_outside_the_family_nothing_is_claimed(study):
+    found = results.collect(study)
+    described = [{**each, "comparisons": [{**row, "claimed": False} for row in each["comparisons"]]} for each in found.synergies]
+    assert "described only" in verdict.merged(replace(found, synergies=described))
 
 
 def test_a_change_that_chance_could_make_is_called_so(study):

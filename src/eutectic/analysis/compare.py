@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from eutectic.analysis.statistics import LEVEL, Floats, Groups, design_effect, detectable, holm, mcnemar, mean_intervals, sign_flip
+from eutectic.analysis.max_t import max_t
+from eutectic.analysis.statistics import (
+    LEVEL,
+    Covers,
+    Floats,
+    Groups,
+    cluster_sums,
+    design_effect,
+    detectable,
+    holm,
+    mcnemar,
+    mean_intervals,
+    sign_flip,
+)
 from eutectic.analysis.table import Measure, Scores, align, cells_of
 
 ALPHA = 0.05
@@ -18,9 +31,10 @@ ALPHA = 0.05
 class Comparison:
     """One model against one thing in one cell. Accuracies, `difference` and `detectable` are shares; `p` is two-sided.
 
-    `reference` is the accuracy compared with. `p_adjusted` is `p` after Holm over the family it was reported in, and `detectable` the
-    smallest difference seen with 80 % power at the level that family leaves (Bonferroni's, Holm's hardest step).
-    `equal` names a control that is the same model within rounding: nothing is tested.
+    `reference` is the accuracy compared with. `p_adjusted` is `p` within the family it was reported in (Holm, or max-T), `detectable` the
+    smallest difference seen with 80 % power at the level that family leaves, `discordance` the mean squared difference of an item.
+    `equal` names a control that is the same model within rounding: nothing is tested. Not `claimed`: described only, since it is outside
+    the study's family of claims. `covers` says what interval and test reach: other items, not other training runs, unless it says so.
     """
 
     part: str
@@ -41,17 +55,19 @@ class Comparison:
     mcnemar: float | None = None
     inflation: float = 1.0
     equal: str = ""
+    claimed: bool = True
+    covers: Covers = "items"
 
     @property
     def tested(self) -> bool:
         """Whether this belongs to the family of tests."""
-        return not self.equal
+        return self.claimed and not self.equal
 
     @property
     def outcome(self) -> str:
-        """`gain`, `loss`, `none` (not shown) or `equal` (the same model)."""
-        if self.equal:
-            return "equal"
+        """`gain`, `loss`, `none` (not shown), `equal` (the same model) or `described` (no claim)."""
+        if not self.tested:
+            return "equal" if self.equal else "described"
         if self.p_adjusted > ALPHA or self.difference == 0:
             return "none"
         return "gain" if self.difference > 0 else "loss"
@@ -67,11 +83,24 @@ def from_row(row: dict[str, Any]) -> Comparison:
     return Comparison(**{**fields, "names": tuple(row["names"])})
 
 
-def paired(a: Floats, b: Floats, groups: Groups, *, cell: tuple[str, str], against: str, names: Sequence[str], seed: int = 0) -> Comparison:
-    """Compare item scores `a` with `b` (both `[items]`, `b` may be fractional): cluster bootstrap and cluster sign flips."""
+def paired(
+    a: Floats,
+    b: Floats,
+    groups: Groups,
+    *,
+    cell: tuple[str, str],
+    against: str,
+    names: Sequence[str],
+    binomial: bool = False,
+    seed: int = 0,
+) -> Comparison:
+    """Compare item scores `a` with `b` (both `[items]`, shares): cluster bootstrap and cluster sign flips.
+
+    McNemar's test stands beside them where the scores are `binomial` (see `table.Aligned`) and those of `b` right or wrong too.
+    """
     differences = a - b
     found = mean_intervals(differences[:, None], groups, level=LEVEL, seed=seed)[0]
-    binary = bool(np.isin(b, (0.0, 1.0)).all())
+    binary = binomial and bool(np.isin(b, (0.0, 1.0)).all())
     return Comparison(
         *cell,
         against=against,
@@ -90,21 +119,18 @@ def paired(a: Floats, b: Floats, groups: Groups, *, cell: tuple[str, str], again
     )
 
 
-def best_of(a: Floats, others: Floats, groups: Groups, *, cell: tuple[str, str], names: Sequence[str], seed: int = 0) -> Comparison:
+def best_of(
+    a: Floats, others: Floats, groups: Groups, *, cell: tuple[str, str], names: Sequence[str], binomial: bool = False, seed: int = 0
+) -> Comparison:
     """Compare `a` `[items]` with the best of `others` `[items, k]` without picking one: intersection-union (Berger 1982).
 
-    The claim "above every one" is as sure as its weakest part, so its one-sided p is the maximum over the others; the claim "below one of
-    them" takes the minimum times k. The two-sided p is twice the smaller. The difference is the minimum over the others, its
-    interval runs from the lowest lower bound to the lowest upper bound at the level the k comparisons leave.
+    `p` is that of the claim taken alone, see `max_t`. The difference is the minimum over the others, its interval runs from the lowest
+    lower bound to the lowest upper bound at the level the k comparisons leave; `discordance` is the largest over the others.
     """
     differences = a[:, None] - others
-    k = differences.shape[1]
-    above = [sign_flip(column, groups, alternative="greater", seed=seed) for column in differences.T]
-    below = [sign_flip(column, groups, alternative="less", seed=seed) for column in differences.T]
     plain = mean_intervals(differences, groups, level=LEVEL, seed=seed)
-    wide = mean_intervals(differences, groups, level=1 - (1 - LEVEL) / k, seed=seed)
+    wide = mean_intervals(differences, groups, level=1 - (1 - LEVEL) / differences.shape[1], seed=seed)
     best = int(np.argmax(others.mean(axis=0)))
-    hardest = int(np.argmax((differences**2).mean(axis=0)))
     return Comparison(
         *cell,
         against="best parent",
@@ -116,9 +142,9 @@ def best_of(a: Floats, others: Floats, groups: Groups, *, cell: tuple[str, str],
         difference=plain[best].estimate,
         low=min(one.low for one in plain),
         high=min(one.high for one in wide),
-        discordance=float((differences[:, hardest] ** 2).mean()),
-        p=min(1.0, 2 * min(max(above), k * min(below))),
-        mcnemar=mcnemar(a, others[:, best]),
+        discordance=float((differences**2).mean(axis=0).max()),
+        p=max_t([cluster_sums(differences, groups)[0]], seed=seed).claims[0].p,
+        mcnemar=mcnemar(a, others[:, best]) if binomial else None,
         inflation=max(design_effect(column, groups) for column in differences.T),
     )
 
@@ -144,5 +170,6 @@ def compare(a: Scores, b: Scores, measure: Measure = "score", *, seed: int = 0) 
     found = []
     for cell in (each for each in cells_of([a, b]) if measure == "score" or each[1] == "greedy"):
         table = align([a, b], cell, measure)
-        found.append(paired(table.scores[:, 0], table.scores[:, 1], table.groups, cell=cell, against=b.name, names=(b.name,), seed=seed))
+        own, other = table.scores.T
+        found.append(paired(own, other, table.groups, cell=cell, against=b.name, names=(b.name,), binomial=table.binomial, seed=seed))
     return adjust(found)

@@ -14,20 +14,25 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
 Floats = NDArray[np.float64]
 Groups = NDArray[Any] | Sequence[str]
 Alternative = Literal["two-sided", "greater", "less"]
+Covers = Literal["items", "seeds", "items and seeds"]
 
 LEVEL, DRAWS, FLIPS, POWER = 0.95, 2000, 9999, 0.8
+SAME = 1e-12  # means of shares nearer than this are one value
 EXACT_CLUSTERS = 13  # up to this many clusters all 2^k sign patterns are counted instead of drawn
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval at `level`, from `n` items in `clusters` clusters."""
+    """An estimate with its interval at `level`, from `n` items in `clusters` clusters.
+
+    `covers` says what was drawn from a larger whole: other items of the kind, other training seeds, or both.
+    """
 
     estimate: float
     low: float
@@ -35,6 +40,7 @@ class Interval:
     n: int
     clusters: int
     level: float = LEVEL
+    covers: Covers = "items"
 
 
 def cluster_sums(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
@@ -59,21 +65,44 @@ def bootstrap_means(values: Floats, groups: Groups, *, draws: int = DRAWS, seed:
 
 
 def mean_intervals(values: Floats, groups: Groups, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> list[Interval]:
-    """Percentile cluster-bootstrap intervals of the mean of each column of `values` `[items, columns]`.
+    """BCa cluster-bootstrap intervals of the mean of each column of `values` `[items, columns]` (Efron 1987, JASA 82, 171).
 
+    The bounds are quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))) of the replicates: z0 corrects for the median bias of the replicates,
+    the acceleration a, a jackknife over clusters, for a spread that changes with the mean.
     Where resampling cannot move the estimate (all right, all wrong, no difference, a single cluster) the bootstrap says nothing and
     would claim certainty; there the interval comes from a binomial bound with one trial a cluster, see `constant_interval`.
     """
-    clusters = len(np.unique(np.asarray(groups)))
+    values = np.asarray(values, float)
+    sums, sizes = cluster_sums(values, groups)
     replicates = bootstrap_means(values, groups, draws=draws, seed=seed)
-    lows, highs = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    shares = _bca_shares(values.mean(axis=0), replicates, _left_out(sums, sizes), level)
     found = []
-    for column, low, high in zip(values.T, lows, highs, strict=True):
+    for column, drawn, share in zip(values.T, replicates.T, shares.T, strict=True):
         mean = float(column.mean())
-        if high - low < 1e-12:
-            low, high = constant_interval(mean, clusters, level=level)  # noqa: PLW2901
-        found.append(Interval(mean, float(low), float(high), len(column), clusters, level))
+        if drawn.max() - drawn.min() < SAME:
+            low, high = constant_interval(mean, len(sizes), level=level)
+        else:
+            low, high = np.quantile(drawn, share)
+        found.append(Interval(mean, float(low), float(high), len(column), len(sizes), level))
     return found
+
+
+def _left_out(sums: Floats, sizes: Floats) -> Floats:
+    """The means without one cluster each: `[clusters, columns]`; of a single cluster, its own mean."""
+    rest = sizes.sum() - sizes
+    return np.asarray((sums.sum(axis=0) - (sums if len(sizes) > 1 else 0)) / np.where(rest > 0, rest, sizes)[:, None])
+
+
+def _bca_shares(estimates: Floats, replicates: Floats, left_out: Floats, level: float) -> Floats:
+    """Which quantiles of the replicates are the bounds: `[2, columns]`. Replicates equal to the estimate count as half below."""
+    draws = len(replicates)
+    below = ((replicates < estimates - SAME).mean(axis=0) + (replicates <= estimates + SAME).mean(axis=0)) / 2
+    bias = ndtri(np.clip(below, 0.5 / draws, 1 - 0.5 / draws))
+    apart = left_out.mean(axis=0) - left_out
+    squares = (apart**2).sum(axis=0)
+    acceleration = (apart**3).sum(axis=0) / (6 * np.where(squares > SAME**2, squares, 1.0) ** 1.5)
+    shifted = bias + ndtri([[(1 - level) / 2], [(1 + level) / 2]])
+    return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
 def constant_interval(mean: float, clusters: int, *, level: float = LEVEL) -> tuple[float, float]:
@@ -85,15 +114,20 @@ def constant_interval(mean: float, clusters: int, *, level: float = LEVEL) -> tu
     return max(mean - half, -1.0), min(mean + half, 1.0)
 
 
-def accuracy(correct: Floats, groups: Groups, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Accuracy of 0/1 scores `[items]` with its cluster-bootstrap interval, within [0, 1]."""
-    found = mean_intervals(np.asarray(correct, float)[:, None], groups, level=level, draws=draws, seed=seed)[0]
-    return Interval(found.estimate, max(found.low, 0.0), min(found.high, 1.0), found.n, found.clusters, level)
+def share_intervals(
+    scores: Floats, groups: Groups, *, binomial: bool = False, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+) -> list[Interval]:
+    """Intervals, within [0, 1], of the mean of each column of `scores` `[items, columns]` that lie in [0, 1].
 
-
-def paired_difference(a: Floats, b: Floats, groups: Groups, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Mean of a - b over items `[items]` with its cluster-bootstrap interval."""
-    return mean_intervals((np.asarray(a, float) - np.asarray(b, float))[:, None], groups, level=level, draws=draws, seed=seed)[0]
+    By cluster bootstrap; by Wilson's formula where `binomial` says that every score is one right or wrong answer and every item its own
+    cluster (`table.Aligned.binomial`).
+    """
+    if binomial:
+        n = len(scores)
+        bounds = [wilson(float(column.sum()), n, level=level) for column in scores.T]
+        return [Interval(float(column.mean()), *pair, n, n, level) for column, pair in zip(scores.T, bounds, strict=True)]
+    found = mean_intervals(scores, groups, level=level, draws=draws, seed=seed)
+    return [Interval(one.estimate, max(one.low, 0.0), min(one.high, 1.0), one.n, one.clusters, level) for one in found]
 
 
 def sign_flip(differences: Floats, groups: Groups, *, alternative: Alternative = "two-sided", flips: int = FLIPS, seed: int = 0) -> float:
@@ -106,8 +140,9 @@ def sign_flip(differences: Floats, groups: Groups, *, alternative: Alternative =
     sums = sums[np.abs(sums) > 1e-12]
     if len(sums) == 0:
         return 1.0
-    exact = len(sums) <= EXACT_CLUSTERS
-    flipped = _every_flip(sums) if exact else _random_flips(sums, flips, seed)
+    patterns, exact = sign_patterns(len(sums), flips=flips, seed=seed)
+    # float32 keeps the product in the vector units
+    flipped = 2.0 * (patterns.astype(np.float32) @ sums.astype(np.float32)).astype(np.float64) - sums.sum()
     observed, slack = float(sums.sum()), 1e-6 * float(np.abs(sums).sum())  # sums of shares tie up to rounding in float32
     if alternative == "two-sided":
         hits = int((np.abs(flipped) >= abs(observed) - slack).sum())
@@ -118,21 +153,19 @@ def sign_flip(differences: Floats, groups: Groups, *, alternative: Alternative =
     return hits / len(flipped) if exact else (1 + hits) / (1 + flips)
 
 
-def _every_flip(sums: Floats) -> Floats:
-    """The total under each of the 2^k sign patterns: `[2^k]`."""
-    patterns = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1
-    return np.asarray(2.0 * (patterns @ sums) - sums.sum())
-
-
-def _random_flips(sums: Floats, flips: int, seed: int) -> Floats:
-    """The total under random sign patterns: `[flips]`. One random bit a sign; float32 keeps the product in the vector units."""
-    raw = np.random.default_rng(seed).integers(0, 256, (flips, (len(sums) + 7) // 8), dtype=np.uint8)
-    patterns = np.unpackbits(raw, axis=1, count=len(sums)).astype(np.float32)
-    return np.asarray(2.0 * (patterns @ sums.astype(np.float32)).astype(np.float64) - sums.sum())
+def sign_patterns(clusters: int, *, flips: int = FLIPS, seed: int = 0) -> tuple[NDArray[np.uint8], bool]:
+    """Patterns of signs `[patterns, clusters]`, 1 for plus and 0 for minus, and whether they are all 2^clusters there are."""
+    if clusters <= EXACT_CLUSTERS:
+        return ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(np.uint8), True
+    raw = np.random.default_rng(seed).integers(0, 256, (flips, (clusters + 7) // 8), dtype=np.uint8)
+    return np.unpackbits(raw, axis=1, count=clusters), False
 
 
 def mcnemar(a: Floats, b: Floats) -> float:
-    """Exact two-sided McNemar p-value of 0/1 scores `[items]`: binomial test on the discordant items. Ignores clusters: for reference."""
+    """Exact two-sided McNemar p-value of 0/1 scores `[items]`: binomial test on the discordant items (McNemar 1947).
+
+    Holds only where every item is its own cluster.
+    """
     only_a, only_b = int(((a > 0.5) & (b < 0.5)).sum()), int(((a < 0.5) & (b > 0.5)).sum())
     return min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
 
@@ -177,26 +210,3 @@ def detectable(discordance: float, n: int, *, alpha: float = 0.05, power: float 
         return 1.0
     spread = max(discordance, 1 / n) * inflation / n
     return min(1.0, (float(ndtri(1 - alpha / 2)) + float(ndtri(power))) * math.sqrt(spread))
-
-
-def ensemble(log_likelihoods: Sequence[Sequence[Sequence[float]]], tokens: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.int64]:
-    """Choice `[items]` of the probability ensemble of models: argmax over options of the models' mean option probability.
-
-    Inputs are `[model][item][option]`, in nats and tokens. A model's option probabilities are the softmax over options of its mean
-    log-likelihood a token, the quantity each model alone is ranked by, so the ensemble of one model is that model. Ties: first option.
-    """
-    total: Floats | float = 0.0
-    for rows, counts in zip(log_likelihoods, tokens, strict=True):
-        scores = _padded(rows) / np.maximum(_padded(counts, fill=1.0), 1.0)
-        scores -= scores.max(axis=1, keepdims=True)
-        odds = np.exp(scores)
-        total = total + odds / odds.sum(axis=1, keepdims=True)
-    return np.asarray(np.argmax(total, axis=1), np.int64)
-
-
-def _padded(rows: Sequence[Sequence[float]], fill: float = -np.inf) -> Floats:
-    """Rows of unequal length as one array `[rows, longest]`."""
-    table = np.full((len(rows), max(map(len, rows), default=1)), fill)
-    for index, row in enumerate(rows):
-        table[index, : len(row)] = row
-    return table

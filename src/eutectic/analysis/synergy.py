@@ -1,20 +1,24 @@
 """Synergy of a merge: is it better than every parent, than their mean, than simpler merges, than the parents' ensemble?
 
 Above the mean of its parents a merge that only equals its better parent passes easily, so that comparison is shown but never called a
-gain. The claim is tested against the best parent, on the test split only; roles and forms are never pooled; every test of the step
-belongs to one Holm family.
+gain. The claim is tested against the best parent, on the test split only, among all claims of the study (`analysis.family`); roles and
+forms are never pooled; the comparisons with mean, controls and ensemble are one Holm list. A cell outside the family is described only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eutectic.analysis.compare import ALPHA, Comparison, adjust, best_of, from_row, paired
-from eutectic.analysis.statistics import Floats, accuracy, ensemble
+from eutectic.analysis import beyond, family
+from eutectic.analysis.compare import ALPHA, Comparison, adjust, best_of, paired
+from eutectic.analysis.ensemble import ensemble
+from eutectic.analysis.family import Claim
+from eutectic.analysis.statistics import Floats, share_intervals
 from eutectic.analysis.table import Aligned, Cell, Scores, align, cells_of, read_scores
 from eutectic.artifacts import SUMMARY, Artifact, Parents, one, write_json
 from eutectic.context import Context
@@ -51,8 +55,9 @@ def build(spec: SynergyStep, parents: Parents, out: Path, context: Context) -> d
         comparisons += found
         scores += rows
         context.progress.advance(1)
-    comparisons = adjust(comparisons)
-    family = sum(each.tested for each in comparisons)
+    claims, size = family.read(one(parents, "family"), one(parents, "merge"))
+    comparisons = settled(comparisons, claims)
+    tests = sum(each.tested for each in comparisons)
     sentence, outcome = verdict(comparisons, len(sources))
     write_json(
         out / SUMMARY,
@@ -64,14 +69,16 @@ def build(spec: SynergyStep, parents: Parents, out: Path, context: Context) -> d
             ],
             "equal_to": merge.equal_to,
             "alpha": ALPHA,
-            "family": family,
+            "tests": tests,
+            "family": size,
             "scores": scores,
             "comparisons": [each.row() for each in comparisons],
+            **beyond.accuracy(merge, sources, cells, seed=spec.seed),
             "outcome": outcome,
             "verdict": sentence,
         },
     )
-    return {"tests": family, "outcome": outcome, "verdict": sentence}
+    return {"tests": tests, "outcome": outcome, "verdict": sentence}
 
 
 def read(evaluation: Artifact) -> Scores:
@@ -83,26 +90,42 @@ def in_cell(
     cell: Cell, merge: Scores, sources: Sequence[Scores], controls: Mapping[str, Scores], spec: SynergyStep
 ) -> tuple[list[Comparison], list[dict[str, Any]]]:
     """All comparisons of one cell, unadjusted, and the accuracy of everyone in it."""
-    different = {kind: control for kind, control in controls.items() if not control.equal_to and cell in control.cells}
-    table = align([merge, *sources, *different.values()], cell)
-    own, beside = table.scores[:, 0], table.scores[:, 1 : 1 + len(sources)]
-    names, seed = [each.name for each in sources], spec.seed
+    table = align([merge, *sources], cell)
+    own, beside, names = table.scores[:, 0], table.scores[:, 1:], [each.name for each in sources]
 
-    def against(b: Floats, what: str, names: Sequence[str]) -> Comparison:
-        return paired(own, b, table.groups, cell=cell, against=what, names=names, seed=seed)
+    def against(b: Floats, what: str, names: Sequence[str], on: Aligned = table) -> Comparison:
+        binomial = on.binomial
+        return paired(on.scores[:, 0], b, on.groups, cell=cell, against=what, names=names, binomial=binomial, seed=spec.seed)
 
-    found = [best_of(own, beside, table.groups, cell=cell, names=names, seed=seed)]
+    found = [best_of(own, beside, table.groups, cell=cell, names=names, binomial=table.binomial, seed=spec.seed)]
+    rows = [score(each.name, cell, table, column) for column, each in enumerate([merge, *sources])]
     if len(sources) > 1:
         found.append(against(beside.mean(axis=1), MEAN, names))
-    for column, (kind, control) in enumerate(different.items(), 1 + len(sources)):
-        found.append(against(table.scores[:, column], kind, [control.name]))
-    found += [same(cell, kind, control, found[0]) for kind, control in controls.items() if control.equal_to and cell in control.cells]
-    rows = [score(each.name, cell, table, column) for column, each in enumerate([merge, *sources, *different.values()])]
+    measured = {kind: control for kind, control in controls.items() if cell in control.cells}
+    for kind, control in measured.items():
+        if control.equal_to == merge.name:
+            continue
+        pair = align([merge, control], cell)
+        found.append(against(pair.scores[:, 1], kind, [control.name], pair))
+        rows.append(score(control.name, cell, pair, 1))
+    found += [same(cell, kind, control, found[0]) for kind, control in measured.items() if control.equal_to == merge.name]
     if spec.ensemble and len(sources) > 1 and cell[1] == "cloze":
         blended = ensemble_correct(cell, sources, table)
         found.append(against(blended, ENSEMBLE, names))
         rows.append(interval_row(ENSEMBLE, cell, blended, table))
     return found, rows
+
+
+def settled(comparisons: Sequence[Comparison], claims: Mapping[Cell, Claim]) -> list[Comparison]:
+    """Against the best parent with the p-values of the study's family, described only where it has no such claim; the rest by Holm."""
+    rest = iter(adjust([each for each in comparisons if each.against != BEST]))
+    return [_claimed(each, claims.get((each.part, each.form))) if each.against == BEST else next(rest) for each in comparisons]
+
+
+def _claimed(best: Comparison, claim: Claim | None) -> Comparison:
+    if claim is None:
+        return replace(best, claimed=False)
+    return replace(best, p=claim.p, p_adjusted=claim.p_adjusted, discordance=claim.discordance, detectable=claim.detectable)
 
 
 def same(cell: Cell, kind: str, control: Scores, sample: Comparison) -> Comparison:
@@ -126,11 +149,11 @@ def score(name: str, cell: Cell, table: Aligned, column: int) -> dict[str, Any]:
 
 
 def interval_row(name: str, cell: Cell, correct: Floats, table: Aligned) -> dict[str, Any]:
-    """Accuracy of 0/1 scores with its interval, as a JSON row."""
-    found = accuracy(correct, table.groups)
+    """Mean score with its interval, as a JSON row."""
+    found = share_intervals(correct[:, None], table.groups, binomial=table.binomial)[0]
     return {
         "name": name, "part": cell[0], "form": cell[1], "n": found.n, "clusters": found.clusters,
-        "accuracy": found.estimate, "low": found.low, "high": found.high,
+        "accuracy": found.estimate, "low": found.low, "high": found.high, "covers": found.covers,
     }  # fmt: skip
 
 
@@ -145,22 +168,26 @@ def points(share: float, sign: bool = False) -> str:
 
 
 def verdict(comparisons: Sequence[Comparison], parents: int) -> tuple[str, str]:
-    """One sentence about a merge against its best parent, and its outcome: `gain`, `loss`, `mixed` or `none`.
+    """One sentence about a merge against its best parent, and its outcome: `gain`, `loss`, `mixed`, `none` or `described`.
 
     A gain or loss is named only where its adjusted test shows it; where none is shown the sentence says how small a gain would have
-    escaped. It speaks of this checkpoint only: one training run says nothing about a strategy.
+    escaped, and of cells outside the family it says nothing. It speaks of this checkpoint only: one training run says nothing about a
+    strategy (`analysis.strategy`).
     """
     best = [each for each in comparisons if each.against == BEST]
     whom = "each of its parents" if parents > 1 else "its parent"
-    gains, losses, silent = ([each for each in best if each.outcome == kind] for kind in ("gain", "loss", "none"))
+    gains, losses, silent, told = ([each for each in best if each.outcome == kind] for kind in ("gain", "loss", "none", "described"))
     parts = []
     if gains:
         parts.append(f"this checkpoint beats {whom} on {_listed(gains)}")
     if losses:
         parts.append(f"this checkpoint is below {'at least one of its parents' if parents > 1 else whom} on {_listed(losses)}")
     if silent:
-        parts.append(f"{'no gain shown elsewhere' if parts else 'no gain shown'}; {escaped(silent)}")
-    outcome = "mixed" if gains and losses else "gain" if gains else "loss" if losses else "none"
+        parts.append(f"{'no gain is shown elsewhere' if parts else f'no gain of this checkpoint over {whom} is shown'}; {escaped(silent)}")
+    if told:
+        cells = ", ".join(cell_name(each.part, each.form) for each in told)
+        parts.append(f"nothing is claimed of this checkpoint on {cells}, outside the study's family of claims")
+    outcome = "mixed" if gains and losses else "gain" if gains else "loss" if losses else "none" if silent else "described"
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + ".", outcome
 
@@ -180,15 +207,3 @@ def _listed(found: Sequence[Comparison]) -> str:
         f"{cell_name(each.part, each.form)} ({points(each.difference, sign=True)} points, adjusted p = {each.p_adjusted:.2g})"
         for each in found
     )
-
-
-def across(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Comparison]]:
-    """Best-parent comparisons of several merges as one Holm family: (merge, comparison). Merges equal to another are counted once.
-
-    Trying many merges and showing the best is itself a multiple test; a claim about "the best merge" must survive this family.
-    """
-    names = {str(each["merge"]) for each in summaries}
-    counted = [each for each in summaries if each.get("equal_to") not in names]
-    best = [(str(each["merge"]), from_row(row)) for each in counted for row in each["comparisons"] if row["against"] == BEST]
-    adjusted = adjust([each for _, each in best])
-    return [(name, each) for (name, _), each in zip(best, adjusted, strict=True)]

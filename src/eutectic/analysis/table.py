@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from eutectic.analysis.statistics import share_intervals
 from eutectic.artifacts import ITEMS, SUMMARY, read_json, read_rows
 from eutectic.errors import InputError
 from eutectic.specs.rows import FORM_WORDS, ItemScore
@@ -43,12 +44,14 @@ class Scores:
 class Aligned:
     """One cell of several models on the items all of them have: `groups` `[items]`, `scores` `[items, models]` in [0, 1].
 
-    Where another measure was asked for, `scores` holds that one.
+    Where another measure was asked for, `scores` holds that one. `binomial`: every score is one right or wrong answer, not a mean over
+    rotations that came out so, and every item its own group; only there do formulas for coin tosses hold.
     """
 
     keys: tuple[Key, ...]
     groups: NDArray[np.str_]
     scores: NDArray[np.float64]
+    binomial: bool = False
 
 
 def part(row: ItemScore) -> str:
@@ -89,8 +92,27 @@ def align(scores: Sequence[Scores], cell: Cell, measure: Measure = "score") -> A
             f"{', '.join(one.name for one in scores)} share no {cell[1]} item of {cell[0]}", remedy="Evaluate them on the same benchmarks."
         )
     values = np.array([[getattr(table[key], measure) for table in rows] for key in keys], dtype=float)
-    return Aligned(keys, np.array([rows[0][key].group for key in keys]), values)
+    groups = np.array([rows[0][key].group for key in keys])
+    rotated = any(table[key].rotated for table in rows for key in keys)
+    binomial = not rotated and len(set(groups)) == len(keys) and bool(np.isin(values, (0.0, 1.0)).all())
+    return Aligned(keys, groups, values, binomial)
 
 
 def _union(a: dict[Cell, dict[Key, ItemScore]], b: dict[Cell, dict[Key, ItemScore]]) -> dict[Cell, dict[Key, ItemScore]]:
     return {cell: {**a.get(cell, {}), **b.get(cell, {})} for cell in (*a, *(c for c in b if c not in a))}
+
+
+def cell_intervals(folder: Path) -> dict[tuple[str, str, str, str], dict[str, float]]:
+    """The 95 % interval (`low`, `high`) of the accuracy in each cell of an Evaluation, by benchmark, role, split and form."""
+    members: dict[tuple[str, str, str, str], list[ItemScore]] = {}
+    for row in read_rows(folder / ITEMS, ItemScore):
+        members.setdefault((row.benchmark, row.role, row.split, row.label), []).append(row)
+    return {key: _bounds(rows) for key, rows in members.items()}
+
+
+def _bounds(rows: Sequence[ItemScore]) -> dict[str, float]:
+    values = np.array([[row.score] for row in rows])
+    groups = [row.group for row in rows]
+    alone = len(set(groups)) == len(rows) and not any(row.rotated for row in rows) and bool(np.isin(values, (0.0, 1.0)).all())
+    (found,) = share_intervals(values, groups, binomial=alone)
+    return {"low": found.low, "high": found.high}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison, from_row
-from eutectic.analysis.synergy import BEST, CONTROL_NAMES, across
+from eutectic.analysis.synergy import BEST, CONTROL_NAMES
 from eutectic.analysis.table import PARTS, Cell, cell_order
 from eutectic.report import figures
 from eutectic.report.accuracy import cell_title
@@ -28,21 +28,22 @@ def section(view: StudyView, results: Results) -> Section:
     return Section("merges", "Merges against parents and controls", blocks)
 
 
-HIDDEN = frozenset({"which", "items", "groups", "difference", "low", "high", "differ on, %", "p", "p (McNemar)"})  # in the CSV file only
+HIDDEN = frozenset({"which", "items", "groups", "difference", "low", "high", "p", "p (McNemar)"})  # in the CSV file only
 FAMILIES = (
-    "A sentence above speaks of one merge and its own family of tests. The verdict on top and the figure take all merges as one family: "
-    "who tries many merges and shows the best must pay for having tried."
+    "Against the best parent all merges and cells that the study declared are one family of claims (max-T over sign flips of whole "
+    "groups): who tries many merges and shows the best must pay for having tried. What is outside is described, not claimed. Mean, "
+    "controls and ensemble of one merge are a list of their own (Holm). Intervals cover items, not training runs."
 )
 FOREST_CAPTION = (
     "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a "
-    "difference is shown after Holm over all of them; open: not shown. The grey band is what this comparison could not have seen "
-    "reliably (80 % power, at the level that is left when all these comparisons are taken together)."
+    "difference is shown in the family of all claims (max-T); open: not shown. The grey band is what this comparison could not have seen "
+    "reliably (80 % power, at the level that is left when all claims are taken together)."
 )
 
 
 def forests(results: Results) -> list[Figure]:
     """One panel a cell: the difference to the best parent of every merge."""
-    best = across(results.synergies)
+    best = results.claims()
     panels: list[Figure] = []
     for number, cell in enumerate(sorted({(each.part, each.form) for _, each in best}, key=cell_order), 1):
         rows = [
@@ -66,7 +67,7 @@ def _verdicts(results: Results) -> Cards:
     cards = []
     for each in results.synergies:
         equal = [f"{control['name']} (equal to {control['equal_to']})" for control in each["controls"] if control["equal_to"]]
-        note = f"of {', '.join(each['parents'])}; {each['family']} tests in the family"
+        note = f"of {', '.join(each['parents'])}; {each['family']} claims in the study's family, intervals cover items"
         folded = [("Counted as one", f"Within two output ulps of the merge, so not tested: {', '.join(equal)}.")] if equal else []
         cards.append(Card(each["merge"], each["verdict"], note, folded))
     return Cards("What the tests say", cards)
@@ -87,9 +88,9 @@ def _comparisons(results: Results) -> Table:
         "difference|points",
         "low|points",
         "high|points",
-        "differ on, %|percent",
+        "squared difference, %|percent",
         "p|p",
-        "p (Holm)|p",
+        "p (adjusted)|p",
         "seen from, points|percent",
         "p (McNemar)|p",
         "outcome|address",
@@ -101,8 +102,10 @@ def _comparisons(results: Results) -> Table:
             rows.append(_comparison(each["merge"], one))
             marks.append(one.outcome)
     caption = (
-        "Paired comparisons of every merge, test split. Seen from: the smallest difference shown four times in five at the level the "
-        "family leaves. Items, single p-values and McNemar's test (which ignores groups and families) stand in the CSV file."
+        "Paired comparisons of every merge, test split. Adjusted: against the best parent within the study's family of claims (max-T), the "
+        "others by Holm. Squared difference: mean over items, for right or wrong answers the share on which two models differ. Seen from: "
+        "the smallest difference shown four times in five at the level the family leaves. Items, single p-values and McNemar's test (only "
+        "where every item is a group of its own) stand in the CSV file."
     )
     return Table(
         "merges",
@@ -121,7 +124,8 @@ def _comparison(merge: str, one: Comparison) -> tuple[Value, ...]:
     head = (merge, one.part, one.form, against, which, one.n, one.clusters, one.accuracy)
     if one.equal:
         return (*head, one.reference, *[None] * 9, "same model")
-    words = {"gain": "above", "loss": "below", "none": "not shown"}[one.outcome]
+    words = {"gain": "above", "loss": "below", "none": "not shown", "described": "no claim"}[one.outcome]
+    tests = (one.p, one.p_adjusted, one.detectable) if one.claimed else (None, None, None)
     return (
         *head,
         one.reference,
@@ -130,9 +134,7 @@ def _comparison(merge: str, one: Comparison) -> tuple[Value, ...]:
         one.low,
         one.high,
         one.discordance,
-        one.p,
-        one.p_adjusted,
-        one.detectable,
+        *tests,
         one.mcnemar,
         words,
     )

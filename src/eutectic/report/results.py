@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from eutectic.analysis.compare import Comparison, compare
-from eutectic.analysis.statistics import Interval, mean_intervals
+from eutectic.analysis.compare import Comparison, compare, from_row
+from eutectic.analysis.statistics import Interval, share_intervals
+from eutectic.analysis.synergy import BEST
 from eutectic.analysis.table import Cell, Measure, Scores, align, cell_order, read_scores
 from eutectic.artifacts import ITEMS, SUMMARY, iterate_rows, read_json
 from eutectic.report.view import MODELS, STARTS, StudyView
@@ -46,7 +47,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Results:
-    """Scores by model address in the order of the study, accuracies by cell, baselines, synergy summaries.
+    """Scores by model address in the order of the study, accuracies by cell, baselines, summaries of synergies and families of claims.
 
     `rescored` models have their final scores; `shared_groups` counts groups with items in both dev and test of a benchmark.
     """
@@ -57,11 +58,19 @@ class Results:
     synergies: Sequence[Mapping[str, Any]]
     rescored: frozenset[str]
     shared_groups: int = 0
+    families: Sequence[Mapping[str, Any]] = ()
     compared: dict[tuple[str, str, Measure], list[Comparison]] = field(default_factory=dict)  # what `against` has worked out
 
     def accuracy(self, model: str, cell: Cell) -> Accuracy | None:
         """The accuracy of a model in a cell, if it was measured."""
         return next((each for each in self.accuracies.get(cell, ()) if each.model == model), None)
+
+    def claims(self) -> list[tuple[str, Comparison]]:
+        """Merges against their best parent in the cells that are claims; merges equal to another of them are one."""
+        names = {str(each["merge"]) for each in self.synergies}
+        counted = [each for each in self.synergies if each.get("equal_to") not in names]
+        best = [(str(each["merge"]), from_row(row)) for each in counted for row in each["comparisons"] if row["against"] == BEST]
+        return [(merge, each) for merge, each in best if each.claimed]
 
     def against(self, model: str, other: str, measure: Measure = "score") -> list[Comparison]:
         """Every cell of `model` minus `other`, as one Holm family; nothing where one of them was not evaluated."""
@@ -89,7 +98,7 @@ def collect(view: StudyView) -> Results:
     cells = sorted({cell for each in ordered.values() for cell in each.cells}, key=cell_order)
     accuracies = {cell: cell_accuracies(view, ordered, cell, controls) for cell in cells}
     lines, shared = baselines(view)
-    return Results(ordered, accuracies, lines, synergies(view), frozenset(final), shared)
+    return Results(ordered, accuracies, lines, summaries(view, "synergy"), frozenset(final), shared, summaries(view, "family"))
 
 
 def _order(view: StudyView, controls: Mapping[str, str]) -> list[str]:
@@ -114,13 +123,10 @@ def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, c
     found: list[Accuracy] = []
     for batch in same_items(models, cell):
         table = align(batch, cell)
-        for each, interval in zip(batch, mean_intervals(table.scores, table.groups), strict=True):
+        for each, interval in zip(batch, share_intervals(table.scores, table.groups, binomial=table.binomial), strict=True):
             rows = each.cells[cell].values()
             failures = float(np.mean([row.format_failure for row in rows])) if cell[1] == "greedy" else None
-            bounded = Interval(
-                interval.estimate, max(0, interval.low), min(1, interval.high), interval.n, interval.clusters, interval.level
-            )
-            found.append(Accuracy(each.name, family(view, each.name, controls), cell, bounded, failures))
+            found.append(Accuracy(each.name, family(view, each.name, controls), cell, interval, failures))
     place = {name: index for index, name in enumerate(scores)}
     return sorted(found, key=lambda one: place[one.model])
 
@@ -180,6 +186,6 @@ def _by_length(item: Item, length: int) -> float:
     return float(item.answer in picked) / len(picked)
 
 
-def synergies(view: StudyView) -> list[dict[str, Any]]:
-    """Summaries of the finished comparisons, in the order of the study."""
-    return [read_json(step.readable / SUMMARY) for step in view.of("synergy") if step.readable is not None]
+def summaries(view: StudyView, kind: str) -> list[dict[str, Any]]:
+    """Summaries of the finished steps of a kind, in the order of the study."""
+    return [read_json(step.readable / SUMMARY) for step in view.of(kind) if step.readable is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison
-from eutectic.analysis.synergy import across, cell_name, points
+from eutectic.analysis.synergy import cell_name, points
 from eutectic.report.arms import ledger
 from eutectic.report.blocks import duration
 from eutectic.report.held_out import changes
@@ -91,26 +91,35 @@ def broken(view: StudyView, results: Results) -> str:
 
 
 def merged(results: Results) -> str:
-    """Whether any merge beats every one of its parents, all merges taken as one family."""
+    """Whether any merge beats every one of its parents, as far as the declared family of claims shows it."""
     if not results.synergies:
         return "Merges against their parents: not run yet."
-    family = across(results.synergies)
-    merges = len({name for name, _ in family})
-    gains = [(name, each) for name, each in family if each.outcome == "gain"]
-    losses = len({name for name, each in family if each.outcome == "loss"})
-    whom = f"over {len(family)} comparisons"
-    below = f"; {losses} of them {'is' if losses == 1 else 'are'} below the best parent somewhere" if losses else ""
+    claims = results.claims()
+    if not claims:
+        return "Merges against their parents: none of them is in the study's family of claims, so they are described only."
+    merges = len({name for name, _ in claims})
+    gains = [(name, each) for name, each in claims if each.outcome == "gain"]
+    losses = len({name for name, each in claims if each.outcome == "loss"})
+    below = f"; {_count(losses, 'merge')} {'is' if losses == 1 else 'are'} below at least one parent somewhere" if losses else ""
     if not gains:
-        first = f"None of {_count(merges, 'merge')} is shown to beat its best parent (Holm {whom})"
-        return f"{first}; {_unseen([each for _, each in family])}{below}."
+        first = f"None of {_count(merges, 'merge')} is shown to beat every one of its parents ({tested(results)})"
+        return f"{first}; {_unseen([each for _, each in claims])}{below}."
     told = "; ".join(
-        f"{name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})"
+        f"this checkpoint of {name} by {points(each.difference)} points on {cell_name(each.part, each.form)} (p = {each.p_adjusted:.2g})"
         for name, each in gains
     )
     winners = len({name for name, _ in gains})
     beat = "is shown to beat every one of its parents" if winners == 1 else "are shown to beat every one of their parents"
     first = f"{winners} of {_count(merges, 'merge')} {beat}"
-    return f"{first} (Holm {whom}): {told}; no other gain is shown{below}."
+    return f"{first} ({tested(results)}): {told}; no other gain is shown{below}."
+
+
+def tested(results: Results) -> str:
+    """How the claims were tested together: `one family of 45 claims, max-T`."""
+    sizes = [int(each["size"]) for each in results.families]
+    if len(sizes) == 1:
+        return f"one family of {_count(sizes[0], 'claim')}, max-T"
+    return f"{len(sizes)} families of {' and '.join(map(str, sizes))} claims, max-T within each"
 
 
 def _unseen(family: Sequence[Comparison]) -> str:
