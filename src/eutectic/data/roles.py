@@ -8,6 +8,7 @@ under a wrong name.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,15 @@ def violations(dataset: Path, kind: str, benchmark: Path) -> list[Violation]:
     one of its sources.
     """
     items = [item for item in read_rows(benchmark / ITEMS, Item) if item.role == "unseen" or (item.role == "acquired" and kind != "text")]
+    found = shared(dataset, kind, items)
+    return [Violation(item.id, item.role, tuple(found[item.id])) for item in items if item.id in found]
+
+
+def shared(dataset: Path, kind: str, items: Sequence[Item]) -> dict[str, list[str]]:
+    """By item, the first training rows that have one of its sources or (but for `acquired` items) its group."""
     by_group, by_source = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for item in items:
-        if item.role == "unseen":
+        if item.role != "acquired":
             by_group[item.group].append(item.id)
         for source in item.source_ids:
             by_source[source].append(item.id)
@@ -53,7 +60,7 @@ def violations(dataset: Path, kind: str, benchmark: Path) -> list[Violation]:
             rows = found.setdefault(name, [])
             if len(rows) < SHOWN_ROWS and row.id not in rows:
                 rows.append(row.id)
-    return [Violation(item.id, item.role, tuple(found[item.id])) for item in items if item.id in found]
+    return {item.id: found[item.id] for item in items if item.id in found}
 
 
 def check(dataset: Artifact, benchmark: Artifact) -> None:

@@ -11,13 +11,14 @@ from transformers import PreTrainedModel
 from eutectic.artifacts import ITEMS, SUMMARY, Artifact, Parents, one, optional, read_json, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import WorkError
+from eutectic.evaluate import general as harness
 from eutectic.evaluate import rescore as rescoring
 from eutectic.evaluate import score as scoring
 from eutectic.merge import stream
 from eutectic.merge.folder import home
 from eutectic.models import device, loading
 from eutectic.specs.rows import ItemScore
-from eutectic.specs.steps import EvaluateStep, MergeStep, RescoreStep
+from eutectic.specs.steps import EvaluateStep, GeneralStep, MergeStep, RescoreStep
 
 # Two merges this near (units in the last place of the output) are one model: rounding alone may part them so far.
 SAME_ULPS = 2.0
@@ -41,6 +42,14 @@ def rescore(spec: RescoreStep, parents: Parents, out: Path, context: Context) ->
     return rescoring.rescore(
         lambda: live(parent, torch.float32, where, context), loading.tokenizer(home(parent)), spec, parents, out, context
     )
+
+
+def general(spec: GeneralStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
+    """Measure an unwritten merge on general benchmarks as `evaluate.general.build` measures a folder."""
+    where = device.prepare(context)
+    parent = one(parents, "model")
+    model = live(parent, device.compute_dtype(where), where, context)
+    return harness.measure(model, loading.tokenizer(home(parent)), spec, parents, out, context)
 
 
 def equal(geometry: Artifact) -> bool:
