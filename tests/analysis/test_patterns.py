@@ -1,67 +1,13 @@
-"""Patterns against their nulls: clusters, coupled correlations, slopes."""
+"""Patterns against their nulls: coupled correlations, slopes."""
 
 import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import gaussian_kde, linregress, pearsonr
+from scipy.stats import linregress, pearsonr
 
 from eutectic.analysis import patterns
 from eutectic.errors import InputError
-
-
-def cloud(n=20, seed=0, apart=0.0):
-    random = np.random.default_rng(seed)
-    points = random.normal(0.5, 0.02, (n, 2))
-    points[n // 2 :] += apart
-    return points
-
-
-def test_two_clouds_are_told_from_one():
-    two, one = patterns.clusters(cloud(apart=0.3)), patterns.clusters(cloud())
-    assert two.p == 1 / (1 + patterns.CLOUDS)
-    assert two.labels.tolist() == [0] * 10 + [1] * 10
-    assert two.centroids == pytest.approx(np.array([[0.5, 0.5], [0.8, 0.8]]), abs=0.02)
-    assert two.silhouette > 0.8 > one.silhouette
-    assert one.p > 0.05
-
-
-def test_one_cloud_is_seldom_called_two(monkeypatch):
-    monkeypatch.setattr(patterns, "CLOUDS", 39)
-    random = np.random.default_rng(4)
-    stretched = random.multivariate_normal([0.5, 0.6], [[1e-3, 8e-4], [8e-4, 1e-3]], (60, 12))
-    assert np.mean([patterns.clusters(points, seed=run).p <= 0.05 for run, points in enumerate(stretched)]) <= 0.1
-
-
-def test_two_means_finds_the_best_of_all_divisions():
-    random = np.random.default_rng(2)
-    points = random.normal(size=(9, 2))
-
-    def spread(labels):
-        return sum(((points[labels == k] - points[labels == k].mean(axis=0)) ** 2).sum() for k in (0, 1) if (labels == k).any())
-
-    best = min(spread(np.array(labels)) for labels in itertools.product((0, 1), repeat=9))
-    assert spread(patterns.two_means(points[None], random)[0]) == pytest.approx(best)
-
-
-def test_silhouette_by_hand():
-    points = np.array([[0.0, 0], [1, 0], [10, 0]])
-    assert patterns.silhouette(points, np.array([0, 0, 1])) == pytest.approx(((10 - 1) / 10 + (9 - 1) / 9 + 0) / 3)
-    assert patterns.silhouette(points, np.array([0, 0, 0])) == 0
-
-
-def test_density_is_scipys_where_the_spread_is_round():
-    points = patterns.standardised(np.random.default_rng(1).normal(size=(4000, 2)))
-    places = np.array([[0.0, 0.0], [1.0, -0.5]])
-    assert patterns.density(points, places) == pytest.approx(gaussian_kde(points.T)(places.T), rel=0.03)
-
-
-def test_few_or_equal_models_are_refused():
-    with pytest.raises(InputError, match="5 models are too few for clusters; 6 are needed"):
-        patterns.clusters(cloud(5))
-    with pytest.raises(InputError, match="same score"):
-        patterns.clusters(np.full((8, 2), 0.5))
-    assert patterns.clusters(np.array([[0.1, 0.2]] * 7 + [[0.5, 0.6]])).labels.tolist() == [0] * 7 + [1]
 
 
 def test_a_shared_term_makes_a_correlation_that_its_null_expects():
@@ -100,15 +46,38 @@ def test_correlations_that_say_nothing_are_left_out():
     assert patterns.coupled(("e", np.ones(9)), ("d", np.ones(9)), np.arange(9.0), shared=True) is None
 
 
-def test_the_correlation_table_counts_the_models_of_each_pair():
-    random = np.random.default_rng(8)
-    score, sft = random.random(10), np.array([0, 1] * 5, float)
-    diversity = np.where(np.arange(10) < 5, np.nan, random.random(10))
-    r, n = patterns.correlations({"score": score, "sft": sft, "diversity": diversity, "constant": np.ones(10)})
-    assert r[0, 1] == r[1, 0] == pytest.approx(pearsonr(score, sft).statistic)
-    assert r[0, 2] == pytest.approx(pearsonr(score[5:], diversity[5:]).statistic)
-    assert (n[0, 1], n[0, 2], r[0, 0]) == (10, 5, pytest.approx(1))
-    assert np.isnan(r[3]).all()
+def merges(n, seed=0, **features):
+    random = np.random.default_rng(seed)
+    values = {name: np.resize(column, n) for name, column in features.items()}
+    return [
+        patterns.Merged(f"m{i}", random.random(), tuple(random.random(2)), {name: float(column[i]) for name, column in values.items()})
+        for i in range(n)
+    ]
+
+
+def test_expected_best_and_diversity_of_three_parents():
+    found = patterns.Merged("m", 0.5, (0.2, 0.3, 0.7))
+    assert (found.expected, found.best, found.diversity) == (pytest.approx(0.4), 0.7, pytest.approx((0.1 + 0.5 + 0.4) / 3))
+
+
+def test_correlations_are_pearsons_and_those_with_a_shared_term_are_marked():
+    made = merges(12, sft=[0, 1, 1], constant=[1])
+    found = {(each.y, each.x): each for each in patterns.correlations(made)}
+    assert len(found) == 9  # the constant column says nothing
+    score, expected = np.array([each.score for each in made]), np.array([each.expected for each in made])
+    best, diversity = np.array([each.best for each in made]), np.array([each.diversity for each in made])
+    assert found["score", "sft"].r == pytest.approx(pearsonr(score, np.resize([0, 1, 1], 12)).statistic)
+    assert found["deviation", "expected"].r == pytest.approx(pearsonr(score - expected, expected).statistic)
+    assert found["improvement", "diversity"].r == pytest.approx(pearsonr(score - best, diversity).statistic)
+    marked = {key for key, each in found.items() if each.coupled}
+    assert marked == set(itertools.product(("deviation", "improvement"), ("expected", "diversity")))
+    assert all(found[key].centre < -0.2 for key in marked if key[1] == "expected")  # what the shared term alone makes
+    assert all(each.p <= each.p_adjusted <= 1 and each.n == 12 for each in found.values())
+
+
+def test_three_merges_are_too_few_for_correlations():
+    with pytest.raises(InputError, match="3 models are too few for correlations; 4 are needed"):
+        patterns.correlations(merges(3))
 
 
 def test_slope_is_ordinary_least_squares_on_the_sizes():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 
 from eutectic.errors import InputError
 
@@ -154,9 +154,10 @@ class Tree:
 def tree(points: Floats) -> Tree:
     """Ward's agglomeration (Ward 1963) of the z-scores of `points` `[n, 2]`; raises `InputError` below `FEWEST_POINTS`."""
     refuse_few(points)
-    drawn = dendrogram(linkage(standardised(points), "ward"), no_plot=True)
+    joined = linkage(standardised(points), "ward")
+    drawn = dendrogram(joined, no_plot=True)
     places = (np.array(drawn["icoord"]) - 5) / 10  # scipy sets leaves at 5, 15, 25, ...
-    return Tree(tuple(map(int, drawn["leaves"])), places, np.array(drawn["dcoord"]))
+    return Tree(tuple(map(int, leaves_list(joined))), places, np.array(drawn["dcoord"]))
 
 
 def refuse_few(points: Floats) -> None:

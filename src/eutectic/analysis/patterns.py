@@ -1,8 +1,9 @@
-"""Patterns over the models of a study, as in Lu, Luu and Buehler 2025 (arXiv 2409.03444), each with what chance alone would show.
+"""Patterns over the merges of a study, as in Lu, Luu and Buehler 2025 (arXiv 2409.03444), each with what chance alone would show.
 
-A study has few models, and few points make clusters and correlations easily: two clusters are always found in twenty points, and the
-deviation from an expectation correlates with that expectation whatever the scores are, because it holds it with a minus sign. So every
-pattern comes with its null: a normal cloud for clusters, permuted scores for correlations. Scores are shares; tables are small arrays.
+A study has few models, and few points make correlations easily: the deviation from an expectation correlates with that expectation
+whatever the scores are, because it holds it with a minus sign. So every correlation stands beside those of permuted scores, which share
+the same terms. A permutation takes the merges as exchangeable; those of common parents are not quite, so that p is a guide and no claim.
+Scores are shares.
 """
 
 from __future__ import annotations
@@ -10,26 +11,54 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from eutectic.analysis.statistics import holm
 from eutectic.errors import InputError
 
 Floats = NDArray[np.float64]
-FEWEST_POINTS = 6  # below this many models clusters are refused
-FEWEST_PAIRS = 4  # below this many a correlation says nothing
+FEWEST_MODELS = 4  # below this many a correlation says nothing
 FEWEST_SIZES = 3
-CLOUDS, SHUFFLES, STARTS, ROUNDS = 499, 4999, 10, 50
+SHUFFLES = 4999
+SCORE, DEVIATION, IMPROVEMENT = "score", "deviation", "improvement"
+EXPECTED, DIVERSITY = "expected", "diversity"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merge in one cell: its score, its parents' scores, and what it was made by (`features`: name -> 1 or 0)."""
+
+    name: str
+    score: float
+    parents: tuple[float, ...]
+    features: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> float:
+        """Unweighted mean of the parents: the paper's expectation."""
+        return float(np.mean(self.parents))
+
+    @property
+    def best(self) -> float:
+        """The best parent."""
+        return max(self.parents)
+
+    @property
+    def diversity(self) -> float:
+        """|P1 - P2|, the mean over pairs of parents."""
+        return float(np.mean([abs(a - b) for a, b in itertools.combinations(self.parents, 2)]))
 
 
 @dataclass(frozen=True)
 class Correlation:
     """Pearson's r of two columns over `n` models; under the null r lies between `low` and `high` in 95 % of permutations, around `centre`.
 
-    `coupled`: both columns hold the same numbers, so that r is not expected to be 0. `p` is two-sided, by distance from the centre.
+    `coupled`: both columns hold the same numbers, so that r is not expected to be 0. `p` is two-sided, by distance from the centre;
+    `p_adjusted` is Holm's over the correlations it was reported with.
     """
 
     x: str
@@ -41,17 +70,35 @@ class Correlation:
     high: float
     p: float
     coupled: bool
+    p_adjusted: float = math.nan
+
+
+def correlations(merges: Sequence[Merged], *, seed: int = 0) -> list[Correlation]:
+    """Score, deviation from expected and improvement over the best parent, each with expected score, diversity and features.
+
+    Deviation and improvement hold the parents' scores, and so do expected score and diversity: those four are coupled. Columns without
+    spread are left out. Raises `InputError` below `FEWEST_MODELS` merges.
+    """
+    if len(merges) < FEWEST_MODELS:
+        raise InputError(f"{len(merges)} models are too few for correlations; {FEWEST_MODELS} are needed")
+    score, expected, best = (np.array([getattr(each, name) for each in merges]) for name in (SCORE, EXPECTED, "best"))
+    rows = ((SCORE, np.zeros(len(merges))), (DEVIATION, expected), (IMPROVEMENT, best))
+    columns = {EXPECTED: expected, DIVERSITY: np.array([each.diversity for each in merges])}
+    columns |= {name: np.array([each.features[name] for each in merges], float) for name in merges[0].features}
+    found = [coupled(x, y, score, shared=y[0] != SCORE and x[0] in (EXPECTED, DIVERSITY), seed=seed) for y in rows for x in columns.items()]
+    kept = [each for each in found if each is not None]
+    return [replace(each, p_adjusted=p) for each, p in zip(kept, holm([each.p for each in kept]), strict=True)]
 
 
 def coupled(x: tuple[str, Floats], y: tuple[str, Floats], actual: Floats, *, shared: bool, seed: int = 0) -> Correlation | None:
     """Correlation of `actual - y` with `x` (arrays `[n]`), against permutations of the actual scores over the models.
 
     Each permutation recomputes the difference, so that whatever x and y share stays shared: r is what is left beyond that. With y = 0
-    this is the plain permutation test. None below `FEWEST_PAIRS` models, or where a column has no spread.
+    this is the plain permutation test. None below `FEWEST_MODELS` models, or where a column has no spread.
     """
     names, against, minus = (x[0], y[0]), x[1], y[1]
     n = len(actual)
-    if n < FEWEST_PAIRS:
+    if n < FEWEST_MODELS:
         return None
     random = np.random.default_rng(seed)
     orders = np.concatenate([np.arange(n)[None], random.random((SHUFFLES, n)).argsort(axis=1)])
@@ -69,22 +116,6 @@ def _pearson(rows: Floats, column: Floats) -> Floats:
     a, b = rows - rows.mean(axis=1, keepdims=True), column - column.mean()
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum())
     return np.asarray(np.where(scale > 1e-12, a @ b / np.where(scale > 1e-12, scale, 1.0), np.nan))
-
-
-def correlations(columns: Mapping[str, Sequence[float]]) -> tuple[Floats, NDArray[np.int64]]:
-    """Pearson's r of every two columns and the number of models each is over, both `[columns, columns]`.
-
-    A value that a model does not have is NaN and leaves it out of that column's pairs. NaN below `FEWEST_PAIRS` models or without spread.
-    """
-    table = np.array([*columns.values()], float)
-    size = len(table)
-    r, n = np.full((size, size), np.nan), np.zeros((size, size), np.int64)
-    for i, j in itertools.product(range(size), repeat=2):
-        known = np.isfinite(table[i]) & np.isfinite(table[j])
-        n[i, j] = known.sum()
-        if n[i, j] >= FEWEST_PAIRS:
-            r[i, j] = _pearson(table[i, known][None], table[j, known])[0]
-    return r, n
 
 
 @dataclass(frozen=True)
