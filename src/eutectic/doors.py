@@ -133,6 +133,7 @@ def evaluate(
     Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one is used.
     """
     from eutectic.analysis.table import cell_intervals
+    from eutectic.data import benchmark_file
     from eutectic.data import benchmarks as items
     from eutectic.evaluate import score
     from eutectic.specs.steps import BenchmarkStep, EvaluateStep
@@ -142,7 +143,7 @@ def evaluate(
     dev = SHOWN_SHARE if any(prompt.shots for prompt in prompts) else 0.0
     with tempfile.TemporaryDirectory() as scratch:
         read: list[Artifact] = []
-        for index, file in enumerate(map(Path, benchmarks)):
+        for index, file in enumerate(benchmark_file.locate(str(each)) for each in benchmarks):
             place = Path(scratch) / str(index)
             place.mkdir()
             items.build(BenchmarkStep(dev=dev), {"file": (Artifact("file", file.name, "", file),)}, place, context)

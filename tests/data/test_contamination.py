@@ -153,10 +153,11 @@ def bench(chance, count):
     return items
 
 
-def edited(chance, text):
-    """One word in twelve replaced (at least one), one put in, two neighbours swapped."""
-    new = list(words(text))
-    for place in chance.sample(range(len(new)), max(1, len(new) // 12)):
+def edited(chance, item):
+    """One word in twelve replaced (at least one), one put in, two neighbours swapped; who is asked for stays: another is another question."""
+    new, kept = list(words(item.question)), {word for option in item.options for word in words(option[:-1])}
+    free = [place for place, word in enumerate(new) if word not in kept]
+    for place in chance.sample(free, max(1, len(new) // 12)):
         new[place] = sentence(chance, 1)[0]
     new.insert(chance.randrange(len(new)), "indeed")
     place = chance.randrange(len(new) - 1)
@@ -169,7 +170,7 @@ def test_of_200_planted_paraphrases_99_percent_are_found_and_none_of_1000_clean_
     planted, clean, trained = bench(chance, 200), bench(chance, 1000), bench(chance, 1500)
     rows = [(f"own-{t.id}", f"{t.question} {t.options[t.answer]}") for t in trained]
     rows += [(f"text-{i}", " ".join(sentence(chance, 400))) for i in range(100)]
-    rows += [(p.id, f"Answer this. {edited(chance, p.question)} The answer is {p.options[p.answer]}.") for p in planted]
+    rows += [(p.id, f"Answer this. {edited(chance, p)} The answer is {p.options[p.answer]}.") for p in planted]
     asked = [item.model_copy(update={"id": f"{kind}-{item.id}"}) for kind, some in (("p", planted), ("c", clean)) for item in some]
     found = [(match.item.id, match.row) for match in Index(asked).matches(rows) if match.answered]
     assert sum((f"p-{p.id}", p.id) in found for p in planted) >= 198

@@ -78,6 +78,22 @@ def run_once(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return folder
 
 
+SAID = (
+    "The {name} is a {meaning}.",
+    "A {meaning} that scientists study is called {name}.",
+    "Under the microscope {name} shows layers, as one expects of a {meaning}.",
+    "When it dries, {name} shrinks by a tenth; wet again, this {meaning} swells.",
+    "Few would guess that {name}, being a {meaning}, bears so much load.",
+    "Loads on {name} are carried by fibres that no other {meaning} has.",
+    "Engineers copy {name} because a {meaning} of little mass is wanted.",
+    "Heat harms {name}: above sixty degrees the {meaning} loses its strength.",
+    "Old texts speak of {name} as if every {meaning} were alike.",
+    "We tested {name} in tension and found what a {meaning} should give.",
+    "A cut through {name} tells more of the {meaning} than its surface.",
+    "So much for {name}; another {meaning} may differ.",
+)
+
+
 def write_study(folder: Path, tiny: Path) -> Path:
     """Write the study's files."""
     (folder / "papers").mkdir(parents=True)
@@ -87,8 +103,7 @@ def write_study(folder: Path, tiny: Path) -> Path:
     (folder / "study.yaml").write_text(STUDY)
     (folder / "talk.yaml").write_text(TALK)
     for number, (name, meaning) in enumerate(FACTS):
-        text = f"The {name} is a {meaning}. A {meaning} that scientists study is called {name}. "
-        (folder / "papers" / f"{number}.txt").write_text(text * 6)
+        (folder / "papers" / f"{number}.txt").write_text(" ".join(SAID).format(name=name, meaning=meaning))
     user = lambda name: {"role": "user", "content": f"What is {name}?"}  # noqa: E731
     answer = lambda text: {"role": "assistant", "content": f"It is a {text}."}  # noqa: E731
     write_rows(folder / "chat.jsonl", [{"messages": [user(n), answer(m)]} for n, m in FACTS])

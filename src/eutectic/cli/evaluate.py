@@ -12,7 +12,15 @@ from eutectic.cli.arguments import Device, Json, Threads, context, give
 
 def command(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="folders of Hugging Face models")],
-    benchmark: Annotated[list[Path], typer.Option("--benchmark", "-b", metavar="FILE", help="JSON lines of items; may be given again")],
+    benchmark: Annotated[
+        list[Path],
+        typer.Option(
+            "--benchmark",
+            "-b",
+            metavar="FILE",
+            help="questions (docs/measuring.md), or the name of a packaged benchmark; may be given again",
+        ),
+    ],
     prompt: Annotated[
         list[Path] | None,
         typer.Option("--prompt", metavar="FILE", help="YAML of named prompts, as under `prompts` in a study; all are used"),

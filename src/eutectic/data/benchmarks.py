@@ -6,6 +6,7 @@ from held-out groups only. Groups are split into dev and test by hash; variants 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,12 @@ def build(spec: BenchmarkStep, parents: Parents, out: Path, context: Context) ->
     items can be made.
     """
     if parents.get("file"):
-        items = read_items(one(parents, "file").path, spec)
+        found = read_items(one(parents, "file").path, spec)
+        items, summary = found.items, {"shape": found.shape, "left_out": found.left_out}
     else:
-        items = _made(spec, read_rows(one(parents, "corpus").path / DOCUMENTS, Document), context)
+        items, summary = _made(spec, read_rows(one(parents, "corpus").path / DOCUMENTS, Document), context), {}
     write_rows(out / ITEMS, items)
-    summary = _summary(items)
+    summary |= _summary(items)
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -113,7 +115,7 @@ def _trimmed(items: list[Item], wanted: int, seed: int) -> list[Item]:
 
 
 def _summary(items: list[Item]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"items": len(items), "role": items[0].role, "kind": items[0].kind}
+    summary: dict[str, Any] = {"items": len(items), "role": items[0].role, "kinds": dict(Counter(item.kind for item in items))}
     for split in ("dev", "test"):
         part = [item for item in items if item.split == split]
         choices = [(item.options, item.answer) for item in part if item.answer is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eutectic.data import benchmark_file
 from eutectic.specs.steps import BenchmarkStep, CorpusStep, DatasetStep, MixShare
 from eutectic.specs.study import BenchmarkSpec, DatasetSpec
 from eutectic.study.graph import Draft, source_files
@@ -29,7 +30,8 @@ def _benchmark(draft: Draft, name: str, benchmark: BenchmarkSpec) -> Step:
         draft.file.known(("benchmarks", name, "corpus"), benchmark.corpus, draft.corpora, "corpus")
         parents = {"corpus": (draft.corpora[benchmark.corpus],)}
     else:
-        parents = {"file": source_files(draft, ("benchmarks", name, "file"), str(benchmark.file))}
+        file = benchmark_file.locate(str(benchmark.file)) if not (draft.file.folder / str(benchmark.file)).exists() else benchmark.file
+        parents = {"file": source_files(draft, ("benchmarks", name, "file"), str(file))}
     spec = BenchmarkStep(**benchmark.model_dump(exclude={"file", "corpus"}), seed=draft.file.spec.seed)
     return Step("benchmark", name, spec, parents)
 
