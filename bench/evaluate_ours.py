@@ -1,0 +1,97 @@
+"""Our side of `bench/evaluate.py`: `evaluate_ours.py JOB.json` writes `found.json` beside it."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from eutectic.artifacts import Artifact
+from eutectic.context import Context
+from eutectic.evaluate import cloze, prompts
+from eutectic.merge import stream
+from eutectic.models import loading
+from eutectic.models.generate import generate
+from eutectic.specs.rows import Item
+from eutectic.specs.steps import MergeStep
+
+job_file = Path(sys.argv[1])
+job = json.loads(job_file.read_text())
+torch.set_num_threads(job["threads"])
+context = Context(threads=job["threads"])
+model = loading.load(Path(job["model"]), getattr(torch, job["dtype"]), torch.device("cpu"))
+tokenizer = loading.tokenizer(Path(job["model"]))
+
+
+def read(task: str) -> list[Item]:
+    rows = json.loads((Path(job["data"]) / f"{task}.json").read_text())
+    return [Item(id=str(n), group="g", question=row["question"], options=tuple(row["options"]), answer=0) for n, row in enumerate(rows)]
+
+
+def weigh(items: list[Item]) -> list[list[float]]:
+    return [list(row.log_likelihoods) for row in cloze.scores(model, tokenizer, prompts.PLAIN, "b", items, (), context)]
+
+
+def timed_weighing() -> dict:
+    items = read(job["task"])
+    weigh(items[:4])
+    begun = time.monotonic()
+    found = weigh(items)
+    seconds = time.monotonic() - begun
+    tokens = sum(len(tokenizer(item.question)["input_ids"]) for item in items)
+    return {"seconds": seconds, "log_likelihoods": found, "tokens": tokens}
+
+
+def timed_sweep() -> dict:
+    """Merges of the model with a perturbed copy, swapped into the loaded model one after the other; the last one is also written."""
+    items, other = read("plain"), Path(job["data"]) / "other"
+    if not other.is_dir():
+        torch.manual_seed(0)
+        state = {name: tensor + tensor.std() * 0.05 * torch.randn_like(tensor) for name, tensor in model.state_dict().items()}
+        save(state, other)
+    parents = {"base": (Artifact("checkpoint", "a", "a", Path(job["model"])),), "models": (Artifact("checkpoint", "b", "b", other),)}
+    weigh(items[:4])
+    swapping, begun = 0.0, time.monotonic()
+    for number in range(job["merges"]):
+        step = MergeStep(method="slerp", parameters={"t": 0.2 + 0.03 * number})
+        started = time.monotonic()
+        loading.swap(model, stream.tensors(step, parents, context, loading.live(model)))
+        swapping += time.monotonic() - started
+        weigh(items)
+    seconds = time.monotonic() - begun
+    written = Path(job["data"]) / "written"
+    if not written.is_dir():
+        written.mkdir()
+        stream.build(MergeStep(method="slerp", parameters={"t": 0.5}), parents, written, context)
+    return {"seconds": seconds, "swapping": swapping, "items": len(items), "written": str(written)}
+
+
+def save(state: dict, out: Path) -> None:
+    """The perturbed copy as a folder of its own."""
+    import shutil
+
+    from safetensors.torch import save_file
+
+    shutil.copytree(job["model"], out, ignore=shutil.ignore_patterns("*.safetensors"))
+    tied = {name: tensor.contiguous().to(torch.bfloat16) for name, tensor in state.items() if name != "lm_head.weight"}
+    save_file(tied, out / "model.safetensors", metadata={"format": "pt"})
+
+
+def timed_writing() -> dict:
+    """Greedy answers of 32 tokens to questions of unequal length in the chat template."""
+    asked = [
+        tokenizer.apply_chat_template([{"role": "user", "content": item.question}], add_generation_prompt=True, return_dict=False)
+        for item in read("plain")[:64]
+    ]
+    generate(model, tokenizer, asked[:4], max_new_tokens=4)
+    begun = time.monotonic()
+    found = generate(model, tokenizer, asked, max_new_tokens=32)
+    seconds = time.monotonic() - begun
+    return {"rate": sum(each.tokens for each in found) / seconds, "answers": [each.text for each in found]}
+
+
+found = {"weigh": timed_weighing, "sweep": timed_sweep, "write": timed_writing}[job["do"]]()
+found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+(job_file.parent / "found.json").write_text(json.dumps(found))
