@@ -198,3 +198,17 @@ def test_the_summary_tells_what_is_new_and_how_different_the_parents_are(tmp_pat
     assert len(found["unseen"]["items"]) == found["unseen"]["count"] > found["unseen"]["expected"]
     assert summary["formats"] == []  # nothing was answered in words
     assert {row["part"] for row in summary["diversity"]} == {"acquired", "unseen"}
+
+
+def test_one_t_weighs_the_parents(tmp_path, evaluation):
+    parents = [evaluation("a", 0.9, 0.5, seed=1), evaluation("b", 0.3, 0.5, seed=2)]
+    ledger, summary = run(tmp_path, evaluation("m", 0.6, 0.5, seed=3), parents, weights=(0.75, 0.25))
+    scores = {row["name"]: row["accuracy"] for row in summary["scores"] if row["part"] == "acquired"}
+    rows = {row["against"]: row for row in summary["comparisons"] if row["part"] == "acquired"}
+    weighted = rows["t-weighted mean of parents"]
+    assert weighted["reference"] == pytest.approx(0.75 * scores["a"] + 0.25 * scores["b"])
+    assert rows["mean of parents"]["outcome"] == "none"
+    assert weighted["outcome"] == "loss"
+    assert ledger["tests"] == 2 * 4  # best, both means, ensemble in two parts
+    with pytest.raises(InputError, match="1 weights were given for 2 parents"):
+        synergy.check(SynergyStep(weights=(1.0,)), {"merge": parents[:1], "parents": parents})

@@ -45,6 +45,12 @@ def test_every_merge_is_compared_with_its_parents_and_controls(small: Path) -> N
     assert set(synergy) >= {"paper:instruct/cpt-sft-orpo", "blend", "grid:instruct/cpt-sft-dpo,t=1.25"}
 
 
+def test_one_t_between_base_and_model_weighs_the_parents(small: Path) -> None:
+    graph = Study.load(change(small, "t: [0.5, 1.25]", "t: [0.25, 0.5, 1.25]")).graph
+    weights = {step.address: step.spec.weights for step in graph.steps if step.kind == "synergy" and step.spec.weights}
+    assert weights == {"grid:instruct/cpt-sft-dpo,t=0.25": (0.25, 0.75)}  # model, base; equal at 1/2, beyond the line at 1.25
+
+
 def test_keys_follow_content_and_not_names(small: Path, tmp_path: Path) -> None:
     import shutil
 

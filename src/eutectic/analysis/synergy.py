@@ -26,7 +26,7 @@ from eutectic.errors import InputError
 from eutectic.specs.rows import ItemScore, form_words
 from eutectic.specs.steps import SynergyStep
 
-BEST, MEAN, ENSEMBLE = "best parent", "mean of parents", "ensemble"
+BEST, MEAN, WEIGHTED, ENSEMBLE = "best parent", "mean of parents", "t-weighted mean of parents", "ensemble"
 CONTROL_NAMES = {"linear_schedule": "linear, same schedule", "linear": "linear, one t", ENSEMBLE: "ensemble of parents"}
 
 
@@ -38,6 +38,8 @@ def check(spec: SynergyStep, parents: Parents) -> None:
         )
     if len(spec.controls) != len(parents.get("controls", ())):
         raise InputError(f"{len(spec.controls)} names were given for {len(parents.get('controls', ()))} controls")
+    if spec.weights and len(spec.weights) != len(parents["parents"]):
+        raise InputError(f"{len(spec.weights)} weights were given for {len(parents['parents'])} parents")
 
 
 def build(spec: SynergyStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
@@ -101,6 +103,8 @@ def in_cell(
     rows = [score(each.name, cell, table, column) for column, each in enumerate([merge, *sources])]
     if len(sources) > 1:
         found.append(against(beside.mean(axis=1), MEAN, names))
+    if spec.weights:
+        found.append(against(beside @ np.array(spec.weights), WEIGHTED, names))
     measured = {kind: control for kind, control in controls.items() if cell in control.cells}
     for kind, control in measured.items():
         if control.equal_to == merge.name:

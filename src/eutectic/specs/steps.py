@@ -237,5 +237,6 @@ class SynergyStep(Spec):
     """
 
     controls: tuple[str, ...] = ()  # what each parent in `controls` is: "linear_schedule", "linear"
+    weights: tuple[float, ...] = ()  # of `parents`, where one t weighs them unequally
     ensemble: bool = True
     seed: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from eutectic.specs.rows import FORM_WORDS
-from eutectic.specs.steps import FamilyStep, SynergyStep
+from eutectic.specs.steps import FamilyStep, MergeStep, SynergyStep
 from eutectic.study import choose, merge_steps
 from eutectic.study.file import suggestion
 from eutectic.study.graph import Draft
@@ -75,5 +75,21 @@ def _synergy(draft: Draft, address: str, by_key: Mapping[str, Step], family: Ste
         "controls": tuple(by_key[graph.models[control].key] for _, control in controls),
         "family": (family,),
     }
-    spec = SynergyStep(controls=tuple(name for name, _ in controls), ensemble=merge_steps.uses_ensemble(file, address), seed=file.spec.seed)
+    spec = SynergyStep(
+        controls=tuple(name for name, _ in controls),
+        weights=_weights(graph.models[address]),
+        ensemble=merge_steps.uses_ensemble(file, address),
+        seed=file.spec.seed,
+    )
     graph.add(Step("synergy", address, spec, parents))
+
+
+def _weights(merge: Node) -> tuple[float, ...]:
+    """Weights of `_parents` where one t between base and model stands behind a merge; none at 1/2, where they are equal."""
+    assert isinstance(merge, Step)
+    assert isinstance(merge.spec, MergeStep)
+    t = merge.spec.parameters.get("t")
+    if len(_parents(merge)) != 2 or not merge.parents.get("base") or not isinstance(t, int | float) or not 0 < t < 1 or t == 0.5:
+        return ()
+    base = merge.parents["base"][0].key
+    return tuple(1 - t if node.key == base else t for node in _parents(merge))
