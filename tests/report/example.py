@@ -275,7 +275,10 @@ class Example:
             for place, module in enumerate(MODULES)
         ]
         write_rows(out / TENSORS, rows)
-        write_json(out / SUMMARY, {"max_ulps_from_linear": ulps, "tensors": len(rows), "linear_share": 0.5, "angle_median": 0.008})
+        medians = {"angle_median": 0.008, "relative_distance_median": 0.011}
+        write_json(
+            out / SUMMARY, {"max_ulps_from_linear": ulps, "tensors": len(rows), "parameters": 134_515_008, "linear_share": 0.5, **medians}
+        )
         self.add("geometry", address, GeometryStep(), {"merge": (address,)}, folder=out)
 
     def evaluate(self, address: str, ability: float, *, equal_to: str = "", final: bool = True) -> None:

@@ -104,7 +104,7 @@ def _shares(change: Floats, masks: Sequence[np.ndarray], groups: Sequence[str], 
 
 def _turned(column: Floats) -> tuple[float, float]:
     """Score gained and score lost, both positive."""
-    return float(column[column > 0].sum()), float(-column[column < 0].sum())
+    return float(column[column > 0].sum()), float(np.abs(column[column < 0]).sum())
 
 
 def beside(cell: Cell, models: Sequence[Scores]) -> Cell | None:

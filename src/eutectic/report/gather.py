@@ -14,7 +14,7 @@ def gather(study: Study) -> StudyView:
     sources = [node for node in study.graph.models.values() if isinstance(node, Source)]
     steps = [_model(source) for source in sources] + [_step(standing) for standing in study.plan()]
     text = study.file.path.read_text(encoding="utf-8")
-    return StudyView(study.name, study.file.spec.seed, text, tuple(steps))
+    return StudyView(study.name, study.file.spec.seed, text, tuple(steps), dict(study.graph.aliases))
 
 
 def _model(source: Source) -> StepView:

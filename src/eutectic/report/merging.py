@@ -20,6 +20,8 @@ def section(view: StudyView, results: Results) -> Section:
     if not results.synergies:
         return Section("merges", "Merges against parents and controls")
     blocks: list[Block] = [Figures(forests(results), FOREST_CAPTION), _verdicts(results), _comparisons(results)]
+    if same := equals(view, results):
+        blocks.append(Text(same))
     blocks.append(Text(FAMILIES, "note"))
     if panels := sweeps(view, results):
         blocks.append(
@@ -61,6 +63,16 @@ def forests(results: Results) -> list[Figure]:
             figures.dots(f"merge-{number}", cell_title(cell), rows, limits=limits, unit="points above the best parent", zero=True)
         )
     return panels
+
+
+def equals(view: StudyView, results: Results) -> str:
+    """Merges that are one model under several names, as sentences; nothing where there are none."""
+    merges = {step.address for step in view.of("merge")}
+    formula = [f"{alias} = {address}" for alias, address in view.aliases.items() if address in merges]
+    names = {str(each["merge"]) for each in results.synergies}
+    close = [f"{each['merge']} = {each['equal_to']}" for each in results.synergies if each.get("equal_to") in names]
+    told = (("Equal in formula", formula), ("Within two output ulps of each other", close))
+    return " ".join(f"{how}, so counted as one: {'; '.join(which)}." for how, which in told if which)
 
 
 def _verdicts(results: Results) -> Cards:

@@ -9,7 +9,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import eutectic
-from eutectic.report import accuracy, comparisons, data, geometry, merging, overview, provenance, results, talks, training, verdict
+from eutectic.report import (
+    accuracy,
+    comparisons,
+    data,
+    functionality,
+    geometry,
+    merging,
+    overview,
+    provenance,
+    results,
+    talks,
+    training,
+    verdict,
+)
 from eutectic.report.blocks import Figures, Section, Table
 from eutectic.report.view import StudyView
 
@@ -28,6 +41,7 @@ def write(view: StudyView, out: Path) -> Path:
         comparisons.section(view, found),
         accuracy.section(view, found),
         merging.section(view, found),
+        functionality.section(view, found),
         geometry.section(view),
         talks.conversations(view),
         talks.image_prompts(view),

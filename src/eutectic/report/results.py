@@ -65,11 +65,14 @@ class Results:
         """The accuracy of a model in a cell, if it was measured."""
         return next((each for each in self.accuracies.get(cell, ()) if each.model == model), None)
 
-    def claims(self) -> list[tuple[str, Comparison]]:
-        """Merges against their best parent in the cells that are claims; merges equal to another of them are one."""
+    def counted(self) -> list[Mapping[str, Any]]:
+        """Summaries of the merges that count: one that equals another of them within two output ulps is that one."""
         names = {str(each["merge"]) for each in self.synergies}
-        counted = [each for each in self.synergies if each.get("equal_to") not in names]
-        best = [(str(each["merge"]), from_row(row)) for each in counted for row in each["comparisons"] if row["against"] == BEST]
+        return [each for each in self.synergies if each.get("equal_to") not in names]
+
+    def claims(self) -> list[tuple[str, Comparison]]:
+        """Merges against their best parent in the cells that are claims."""
+        best = [(str(each["merge"]), from_row(row)) for each in self.counted() for row in each["comparisons"] if row["against"] == BEST]
         return [(merge, each) for merge, each in best if each.claimed]
 
     def against(self, model: str, other: str, measure: Measure = "score") -> list[Comparison]:

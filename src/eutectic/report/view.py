@@ -42,12 +42,13 @@ class StepView:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study as the report sees it; `text` is the study file."""
+    """A study as the report sees it; `text` is the study file, `aliases` other addresses of steps that are one -> the address they have."""
 
     name: str
     seed: int
     text: str
     steps: tuple[StepView, ...] = field(default_factory=tuple)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, *kinds: str) -> Iterator[StepView]:
         """Steps of these kinds, in the order of the study."""
