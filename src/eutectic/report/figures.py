@@ -63,7 +63,7 @@ def dots(
     """Estimates with intervals, one row each, shares drawn in points; `lines` are baselines; `zero` is for differences."""
     height = 0.235 * len(rows) + (1.07 if lines else 0.95)
     with mpl.rc_context(STYLE):
-        canvas, axes = panel(title, height, left=_room(rows), bottom=0.55, top=0.46 if lines else 0.34)
+        canvas, axes = panel(title, height, left=room([row.label for row in rows]), bottom=0.55, top=0.46 if lines else 0.34)
         for place, row in enumerate(rows):
             colour = COLOURS[row.family]
             if zero and row.reach is not None:
@@ -220,9 +220,9 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def _room(rows: Sequence[Dot]) -> float:
-    """Inches the row labels need."""
-    return min(2.7, 0.25 + 0.068 * max((len(row.label) for row in rows), default=10))
+def room(labels: Sequence[str]) -> float:
+    """Inches that labels at the left need."""
+    return min(2.7, 0.25 + 0.068 * max(map(len, labels), default=10))
 
 
 def _binned(x: np.ndarray, y: np.ndarray, most: int = 300) -> tuple[np.ndarray, np.ndarray]:

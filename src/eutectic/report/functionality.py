@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eutectic.analysis import effects, functionality
@@ -13,7 +13,7 @@ from eutectic.analysis.effects import KIND_WORDS, KINDS, Split
 from eutectic.analysis.functionality import Novelty
 from eutectic.analysis.statistics import holm
 from eutectic.analysis.synergy import cell_name
-from eutectic.artifacts import SUMMARY, read_json
+from eutectic.report import merged
 from eutectic.report.blocks import Block, Section, Table, Text, Value, headed, interval, number
 from eutectic.report.results import Results
 from eutectic.report.view import StudyView
@@ -27,7 +27,7 @@ NEW = (
     "flips of whole groups, Holm over this table, which is a family apart from the claims above. The CSV file names the items."
 )
 SPLIT = (
-    "Knowledge or format: the change in words from the best parent to the merge, in points with 95 % intervals, by what changed on an item. "
+    "Knowledge or format: the change in words from the best parent to the merge, in points with 95 % intervals, by what changed on it. "
     + "; ".join(f"{kind}: {words.removeprefix(f'{kind}: ')}" for kind, words in KIND_WORDS.items())
     + ". The four add up to the whole change. Described, not tested."
 )
@@ -182,22 +182,16 @@ def _diversity(view: StudyView, diverse: Sequence[tuple[str, Mapping[str, Any]]]
         "kappa|number",
         "score, points|percent",
     )
-    weights = dict(_weights(view))
+    angles = {
+        merge: (math.degrees(each["angle_median"]), each["relative_distance_median"]) for merge, each in merged.geometries(view).items()
+    }
     rows: list[tuple[Value, ...]] = [
         (
             merge,
             *(row[name] for name in ("part", "form", "n")),
-            *weights.get(merge, (None, None)),
+            *angles.get(merge, (None, None)),
             *(row[name] for name in ("disagreement", "q", "kappa", "score")),
         )
         for merge, row in diverse
     ]
     return Table("diversity", DIVERSITY, columns, rows, folded=True)
-
-
-def _weights(view: StudyView) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Median angle in degrees and median distance over norm of the parents of each merge whose geometry was measured."""
-    for step in view.of("geometry"):
-        if step.readable is not None:
-            summary = read_json(step.readable / SUMMARY)
-            yield step.address, (math.degrees(summary["angle_median"]), summary["relative_distance_median"])
