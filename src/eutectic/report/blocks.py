@@ -15,7 +15,7 @@ MINUS = "−"
 
 def number(value: float, digits: int = 1, sign: bool = False) -> str:
     """A number with thin grouping and a true minus sign."""
-    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", MINUS)
+    return f"{value:{'+' if sign else ''}z,.{digits}f}".replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,6 @@ from eutectic.report.figures import COLOURS, GRID, INK, LINES, SOFT, STYLE, Dot,
 BAR = 0.235  # inches a row
 PALE = "#e9c3b1"
 GROUPS = ((LINES[0], "o"), (LINES[1], "D"))  # of the lower and the upper cluster
-NULL = "#d9dee2"
 
 
 def bars(name: str, title: str, rows: Sequence[Dot], *, unit: str) -> Figure:
@@ -30,8 +29,8 @@ def bars(name: str, title: str, rows: Sequence[Dot], *, unit: str) -> Figure:
         for place, row in enumerate(rows):
             axes.barh(place, 100 * row.estimate, height=0.62, color=COLOURS[row.family], alpha=0.75)
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=INK, linewidth=0.9)
-            axes.text(100 * row.high, place, f" {100 * row.estimate:.1f}", fontsize=7.5, color=SOFT, va="center")
-        axes.set_xlim(0, 108 * max((row.high for row in rows), default=1.0))
+            axes.text(100 * row.high, place, f"  {100 * row.estimate:.1f}", fontsize=7.5, color=SOFT, va="center")
+        axes.set_xlim(0, 112 * max((row.high for row in rows), default=1.0))
         axes.set_xlabel(unit)
         told = "; ".join(f"{row.label} {100 * row.estimate:.1f}" for row in rows)
         return finish(name, canvas, f"{title}, {unit}, in order: {told}.")
@@ -46,7 +45,7 @@ def gains(name: str, title: str, merges: Sequence[Merged]) -> Figure:
             axes.barh(place, 100 * (each.score - each.best), height=0.3, color=COLOURS["merge"])
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.margins(x=0.08)
-        axes.set_xlabel("points above the mean (pale), the best (dark) of the parents")
+        axes.set_xlabel("points above mean (pale), best (dark)")
         told = "; ".join(
             f"{each.name} {number(100 * (each.score - each.expected), sign=True)} and {number(100 * (each.score - each.best), sign=True)}"
             for each in merges
@@ -56,21 +55,31 @@ def gains(name: str, title: str, merges: Sequence[Merged]) -> Figure:
 
 def clusters(name: str, title: str, merges: Sequence[Merged], found: Clusters, order: Sequence[int]) -> Figure:
     """Score against expected score; merges are numbered as in the tree, whose `order` is given; crosses are the centroids."""
+    points = 100 * np.array([(each.expected, each.score) for each in merges])
     with mpl.rc_context(STYLE):
         canvas, axes = panel(title, 3.1)
-        points = 100 * np.array([(each.expected, each.score) for each in merges])
-        low, high = points.min() - 1, points.max() + 1
-        axes.plot([low, high], [low, high], color="#8b949c", linewidth=0.9, linestyle=(0, (3, 2)))
         for which, (colour, marker) in enumerate(GROUPS):
             x, y = points[found.labels == which].T
             axes.plot(x, y, marker, color=colour, markersize=5, markeredgewidth=0, zorder=3)
             axes.plot(*100 * found.centroids[which], "x", color=colour, markersize=8, zorder=2)
-        for place, index in enumerate(order, 1):
-            axes.annotate(str(place), points[index], xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=SOFT)
-        axes.margins(0.1)
+        for text, spot in _labels(points, order):
+            axes.annotate(text, spot, xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=SOFT)
+        axes.margins(0.12)
+        axes.autoscale(enable=False)
+        axes.axline((points.mean(), points.mean()), slope=1, color="#8b949c", linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
         plain(axes, ("expected: mean of the parents, %", "score, %"))
         lower, upper = (", ".join(merges[index].name for index in order if found.labels[index] == which) for which in range(len(GROUPS)))
         return finish(name, canvas, f"{title}: two clusters in score against expected score. Lower: {lower}. Upper: {upper}.")
+
+
+def _labels(points: np.ndarray, order: Sequence[int]) -> list[tuple[str, tuple[float, float]]]:
+    """The numbers of points and where they stand; points that lie on each other, to a 25th of the picture, share one label."""
+    reach = np.ptp(points, axis=0)
+    boxes: dict[tuple[int, ...], list[int]] = {}
+    for place, index in enumerate(order, 1):
+        box = tuple(np.round(25 * points[index] / np.where(reach > 0, reach, 1.0)).astype(int).tolist())
+        boxes.setdefault(box, []).append(place)
+    return [(", ".join(map(str, places)), tuple(points[order[places[0] - 1]])) for places in boxes.values()]
 
 
 def tree(name: str, title: str, merges: Sequence[Merged], found: Tree) -> Figure:
@@ -87,43 +96,32 @@ def tree(name: str, title: str, merges: Sequence[Merged], found: Tree) -> Figure
 
 
 def correlations(name: str, title: str, found: Sequence[Correlation]) -> Figure:
-    """Pearson's r as a heat map with its numbers; an asterisk marks two columns that share a term."""
-    rows, columns = (list(dict.fromkeys(getattr(each, side) for each in found)) for side in ("y", "x"))
+    """Pearson's r as a heat map with its numbers, below them the range of 95 % of permutations; an asterisk marks shared terms."""
+    rows, columns = (list(dict.fromkeys(getattr(each, side) for each in found)) for side in ("x", "y"))
+    values = np.full((len(rows), len(columns)), np.nan)
     with mpl.rc_context(STYLE):
-        canvas, axes = panel(title, 1.25 + 0.36 * len(rows), left=room(rows), bottom=0.75)
-        values = np.full((len(rows), len(columns)), np.nan)
+        canvas, axes = panel(title, 0.75 + 0.42 * len(rows), left=room(rows), bottom=0.3)
         for each in found:
-            place = rows.index(each.y), columns.index(each.x)
-            values[place] = each.r
-            text = f"{number(each.r, 2)}{'*' if each.coupled else ''}"
-            axes.text(place[1] + 0.5, place[0] + 0.5, text, ha="center", va="center", color="white" if abs(each.r) > 0.6 else INK)
+            row, column = rows.index(each.x), columns.index(each.y)
+            values[row, column] = each.r
+            beyond = not each.low <= each.r <= each.high
+            colour = "white" if abs(each.r) > 0.6 else INK
+            written = (column + 0.5, row + 0.36, f"{number(each.r, 2)}{'*' if each.coupled else ''}")
+            axes.text(*written, ha="center", va="center", color=colour, fontweight="bold" if beyond else "normal")
+            null = f"{number(each.low, 2)} to {number(each.high, 2)}"
+            axes.text(column + 0.5, row + 0.72, null, ha="center", va="center", color=colour, fontsize=7.5)
         axes.pcolormesh(values, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors="white", linewidth=1.5, zorder=0)
         axes.invert_yaxis()
         axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
         axes.tick_params(length=0, labelcolor=INK)
         axes.spines["bottom"].set_visible(False)
-        told = "; ".join(f"{each.y} and {each.x}{' (shared term)' if each.coupled else ''} {number(each.r, 2)}" for each in found)
-        return finish(name, canvas, f"{title}, Pearson's r: {told}.")
-
-
-def nulls(name: str, title: str, found: Sequence[Correlation]) -> Figure:
-    """Each r (point) on the range of 95 % of permutations of the scores, which keep shared terms (band, with its centre)."""
-    labels = [f"{each.y}, {each.x}{'*' if each.coupled else ''}" for each in found]
-    with mpl.rc_context(STYLE):
-        canvas, axes = _rows(title, labels)
-        for place, each in enumerate(found):
-            axes.plot([each.low, each.high], [place, place], color=NULL, linewidth=8, solid_capstyle="butt", zorder=1)
-            axes.plot([each.centre, each.centre], [place - 0.3, place + 0.3], color="#8b949c", linewidth=1.2, zorder=2)
-            axes.plot(each.r, place, "o", color=COLOURS["trained"], markersize=4.6, zorder=3)
-        axes.axvline(0, color=INK, linewidth=0.8, zorder=0)
-        axes.set_xlim(-1.05, 1.05)
-        axes.set_xlabel("r, and its range under permuted scores")
         told = "; ".join(
-            f"{label} {number(each.r, 2)} against {number(each.low, 2)} to {number(each.high, 2)}"
-            for label, each in zip(labels, found, strict=True)
+            f"{each.y} and {each.x}{' (shared term)' if each.coupled else ''} {number(each.r, 2)}, "
+            f"under permuted scores {number(each.low, 2)} to {number(each.high, 2)}"
+            for each in found
         )
-        return finish(name, canvas, f"{title}, r against permuted scores: {told}.")
+        return finish(name, canvas, f"{title}, Pearson's r: {told}.")
 
 
 def sizes(name: str, title: str, parameters: Sequence[float], gained: Sequence[float], found: Slope) -> Figure:

@@ -166,7 +166,8 @@ def _splits(splits: Sequence[tuple[str, Split]]) -> Table:
         )
         for merge, each in splits
     ]
-    return Table("formats", SPLIT, columns, rows, hidden=frozenset(f"{kind}: {name}" for kind in KINDS for name in own))
+    hidden = frozenset({"weighed by", *(f"{kind}: {name}" for kind in KINDS for name in own)})
+    return Table("formats", SPLIT, columns, rows, hidden=hidden)
 
 
 def _diversity(view: StudyView, diverse: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:

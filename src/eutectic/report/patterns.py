@@ -36,8 +36,8 @@ CLUSTERED = (
     "points. Numbers are places in the tree. Two clusters are always found: their silhouette stands beside those of one cloud."
 )
 CORRELATED = (
-    "Pearson's r over merges. Asterisk: both columns hold the parents' scores, which alone makes r differ from 0. Beside it the range of "
-    "r in 95 % of permutations of the scores, which keep what is shared (band, centre marked). Merges of common parents are not "
+    "Pearson's r over merges; below it the range of r in 95 % of permutations of the scores, which keep what two columns share; bold: "
+    "outside it. Asterisk: both columns hold the parents' scores, which alone makes r differ from 0. Merges of common parents are not "
     "independent, so this describes the study and claims nothing."
 )
 EPOCHS = (
@@ -140,10 +140,10 @@ def _cluster_table(found: dict[Cell, tuple[Clusters, int]], adjusted: Sequence[f
 
 def _correlations(drawn: dict[Cell, list[Merged]], seed: int) -> list[Block]:
     found, notes = each_cell(drawn, lambda merges: patterns.correlations(merges, seed=seed), "Correlations")
-    panels = []
-    for place, (cell, each) in enumerate(found.items(), 1):
-        heading = title(cell, len(drawn[cell]))
-        panels += [charts.correlations(f"correlations-{place}", heading, each), charts.nulls(f"nulls-{place}", heading, each)]
+    panels = [
+        charts.correlations(f"correlations-{place}", title(cell, len(drawn[cell])), each)
+        for place, (cell, each) in enumerate(found.items(), 1)
+    ]
     return [Figures(panels, CORRELATED), _correlation_table(found), *notes] if panels else notes
 
 
