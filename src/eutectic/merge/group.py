@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ BATCH = 32  # parts whose measurements (up to 1.5 MB each) may wait to be added 
 Each = Callable[[Callable[[int], torch.Tensor], Sequence[int]], Iterable[torch.Tensor]]  # `map`, or a thread pool's
 # What a sum goes over: the whole tensor, each row of its last dimension, each column of its first.
 Along: TypeAlias = Literal["tensor", "rows", "columns"]
+Measured = TypeVar("Measured")
 
 
 class Source(Protocol):
@@ -46,6 +47,17 @@ class Source(Protocol):
 
     def read(self, name: str, start: int, into: torch.Tensor) -> None:
         """Fill `into`, flat and of the storage type, with the elements of a tensor from `start` on."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Parents in memory by their keys, known to hold finite numbers only, and what was measured over whole tensors of them.
+
+    Their `read` fills fp32 memory too.
+    """
+
+    sources: Mapping[str, Source]
+    measured: dict[Hashable, Any] = field(default_factory=dict)
 
 
 class Scratch(threading.local):
@@ -91,11 +103,11 @@ class Parts:
         """fp32 elements `[count]` of a parent, the caller's to change; raises `InputError` when one of them is NaN or infinite."""
         name, stored = self.group.name, source.dtype(self.group.name)
         part = SCRATCH.take(self.count, torch.float32)
-        if stored == torch.float32:
+        if stored == torch.float32 or self.group.held:
             source.read(name, self.start, part)
         else:
             part.copy_(self.stored(source))
-        if not math.isfinite(part.sum().item()):  # a sum may overflow on sound values, so the elements decide
+        if not self.group.held and not math.isfinite(part.sum().item()):  # a sum may overflow on sound values, so the elements decide
             self.group.refuse_not_finite(source)
         return part
 
@@ -145,6 +157,7 @@ class Group:
     seed: int
     each: Each
     rows: bool = False  # parts hold whole rows
+    held: Held | None = None
 
     @property
     def elements(self) -> int:
@@ -224,6 +237,19 @@ class Group:
 
         Of whole tensors, or with one more dimension of each row or column: `[n, n, rows]`.
         """
+        return self._once(("products", along, base_is_input), lambda: self._products(along, base_is_input=base_is_input))
+
+    def _once(self, what: Hashable, measure: Callable[[], Measured]) -> Measured:
+        """What is measured of these parents' tensor; of parents that are held, once for all merges of them."""
+        if self.held is None:
+            return measure()
+        key = (what, self.name, *map(id, self.all))
+        if key not in self.held.measured:
+            self.held.measured[key] = measure()
+        found: Measured = self.held.measured[key]
+        return found
+
+    def _products(self, along: Along, *, base_is_input: bool) -> np.ndarray:
         measure = partial(_products, deltas=not base_is_input, along=along)
         if along == "rows":
             return torch.cat(list(self.mapped(measure)), dim=2).numpy()
@@ -343,11 +369,14 @@ class Group:
         """What the random numbers of one model are for: the tensor's name and its bytes in that parent. Order of models, threads and
         shards do not matter.
         """
+        return self._once(("digest", model), lambda: f"{self.name}:{self._digest(model)}")
+
+    def _digest(self, model: int) -> str:
         digest = blake3()
         for start in self.starts:
             with SCRATCH.frame():
                 digest.update(as_bytes(self.parts(start).stored(self.models[model])))
-        return f"{self.name}:{digest.hexdigest()}"
+        return digest.hexdigest()
 
     def _drawn(self, purpose: str, parts: Parts) -> np.ndarray:
         """A number below 2^32 for each element of a part, from a Philox stream keyed by seed, purpose and part."""

@@ -24,7 +24,7 @@ from eutectic.errors import InputError, WorkError
 from eutectic.merge import folder
 from eutectic.merge.adapted import Adapted
 from eutectic.merge.check import check as check_step
-from eutectic.merge.group import SCRATCH, Each, Group, Parts, Source
+from eutectic.merge.group import SCRATCH, Each, Group, Held, Parts, Source
 from eutectic.merge.layout import lay_out
 from eutectic.merge.methods import find
 from eutectic.merge.recipe import Recipe
@@ -43,12 +43,15 @@ Result = TypeVar("Result")
 class Merge:
     """A merge ready to run: parents opened and checked, every parameter resolved for every tensor. It is a `Source` itself."""
 
-    def __init__(self, spec: MergeStep, parents: Parents, label: str = "the merge") -> None:
-        """Opens headers only; raises `InputError` for parents that do not fit, and for parameters that are wrong or leave a tensor out."""
+    def __init__(self, spec: MergeStep, parents: Parents, label: str = "the merge", held: Held | None = None) -> None:
+        """Opens headers only; raises `InputError` for parents that do not fit, and for parameters that are wrong or leave a tensor out.
+
+        With `held` the parents are in memory already (merge/sweep.py).
+        """
         base = optional(parents, "base")
         check_step(spec, len(parents.get("models", ())), base is not None)
-        self.label, self.spec = label, spec
-        sources: list[Source] = [open_source(parent) for parent in folder.everyone(parents)]
+        self.label, self.spec, self.held = label, spec, held
+        sources = [held.sources[parent.key] if held else open_source(parent) for parent in folder.everyone(parents)]
         check_kinds(sources)
         self.vocabulary = self._common(parents, sources)
         self.base = sources.pop(0) if base else None
@@ -98,7 +101,7 @@ class Merge:
     def group(self, name: str, each: Each = map) -> Group:
         """The tensor of that name of all parents."""
         inputs = self.inputs[name]
-        return Group(name, self.shape(name), inputs.base, inputs.models, self.spec.seed, each, self.method.rows)
+        return Group(name, self.shape(name), inputs.base, inputs.models, self.spec.seed, each, self.method.rows, self.held)
 
     def recipe(self, name: str, each: Each = map) -> Recipe:
         """How the tensor is made, measured once."""
@@ -247,7 +250,11 @@ def tensors(
     A tensor of that name, type and shape in `memory` is filled and given back (a live model's weights, `loading.live`); for others there is
     fresh memory.
     """
-    merge = Merge(spec, parents)
+    yield from fill(Merge(spec, parents), context, memory)
+
+
+def fill(merge: Merge, context: Context, memory: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a merge; see `tensors`."""
 
     def job(name: str, each: Each) -> tuple[str, torch.Tensor]:
         shape, dtype, result = merge.shape(name), merge.dtype(name), memory.get(name)
