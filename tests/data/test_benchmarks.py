@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from example_ontology import make_corpus, source
@@ -87,9 +88,12 @@ def test_an_answer_may_be_index_letter_or_text(tmp_path, answer):
         ({"question": "q", "options": ["a", "b"], "answer": "c"}, "the answer 'c' is not among the options 'a', 'b'"),
         ({"question": "q", "options": ["a", "b"], "answer": 2}, "not among the options"),
         ({"question": "q", "options": ["a", "b"], "answer": True}, "not among the options"),
+        ({"question": "q", "options": ["B", "C"], "answer": "B"}, "the letter of one of the options 'B', 'C' and the text of another"),
         ({"question": "q", "options": ["a", "a"], "answer": 0}, "two or more different"),
         ({"question": " ", "options": ["a", "b"], "answer": 0}, "`question` is empty"),
         ({"question": "q", "value": "much"}, "is no item"),
+        ({"question": "q", "value": math.nan}, "is no item"),
+        ({"question": "q", "value": 1, "tolerance": -0.1}, "tolerance -0.1 is no share"),
         ({"question": "q", "value": 1, "unit": "wibble"}, "unit 'wibble' is not known"),
         ({"question": "q", "options": ["a", " "], "answer": 0}, "two or more different"),
         ({"question": "q", "kind": "true_false", "answer": "maybe"}, "neither true nor false"),

@@ -1,11 +1,14 @@
 """Published shapes, each as its makers publish it."""
 
+import csv
+import io
 import json
 
 import pytest
 from example_ontology import source
 
 from eutectic.data.benchmark_file import locate, packaged, read_items
+from eutectic.data.importers import split_options
 from eutectic.errors import InputError
 from eutectic.evaluate import extraction
 from eutectic.specs.steps import BenchmarkStep
@@ -51,6 +54,8 @@ def test_mmlu_csv_has_no_header_and_its_subject_in_its_name(tmp_path):
         {"ind": 4, "activity_label": "Cutting", "ctx": "q", "endings": ["x", "y", "z"], "label": "1"},
         {"question_stem": "q", "choices": {"text": ["x", "y", "z"], "label": ["A", "B", "C"]}, "answerKey": "B"},
         {"query": "q", "choices": ["x", "y", "z"], "gold": 1},
+        {"question": "q", "choices": ["C", "y", "B"], "answer": "B"},
+        {"question": "q", "A": "x", "B": "y", "C": "z", "answer": "B"},
         {"question": "q", "correct_answer": "y", "distractor1": "x", "distractor2": "z", "distractor3": "w", "support": ""},
     ],
 )
@@ -74,22 +79,50 @@ def test_chembench(tmp_path):
     assert (number.kind, number.value) == ("numeric", 12.5)
 
 
-def test_mascqa(tmp_path):
-    rows = [
-        {"qid": "a", "topic": "Thermodynamics", "qstr": "MCQS", "num_word": 9, "question": "Nuclei are (A) same (B) smaller than 5 nm (C) larger", "correct_answer": "B"},
-        {"qid": "b", "topic": "Thermodynamics", "qstr": "NUM", "num_word": 9, "question": "Wavelength in μm?", "correct_answer": "0.85 to 0.89 "},
-        {"qid": "c", "topic": "Thermodynamics", "qstr": "NUM", "num_word": 9, "question": "In Å?", "correct_answer": "6850 : 6950"},
-        {"qid": "d", "topic": "Thermodynamics", "qstr": "MCQS", "num_word": 9, "question": "Which? (A) x (B) y (C) z", "correct_answer": "B; C"},
-    ]  # fmt: skip
-    found = read(tmp_path, "mascqa.jsonl", rows)
+MASCQA = [
+    ("G-1", "MCQS", "Nuclei are  (A) same (B) smaller than 5 nm (C) larger", "B"),
+    ("G-2", "NUM", "Wavelength in μm?", "0.85 to 0.89 "),
+    ("G-3", "NUM", "In Å?", "6850 : 6950"),
+    ("G-4", "NUM", "Shift in eV?", "−0.6 TO −0.4"),
+    ("G-5", "NUM", "Atoms?", "1,200"),
+    ("G-6", "MCQS", "Which? (A) x (B) y (C) z", "B; C"),
+    ("G-7", "MATCH", "Match: (P) gold (Q) iron (1) Au (2) Fe (A) P-1, Q-2 (B) P-2, Q-1", "A"),
+    ("G-8", "NUM", "Charge?", "-0.1 to 0.1"),
+]
+
+
+def mascqa_as(shape):
+    rows = [dict(zip(("qids", "qstr", "questions", "label"), row, strict=True), num_words=9, subject="Thermodynamics") for row in MASCQA]
+    if shape == "rows.jsonl":
+        return rows
+    if shape == "by_topic.json":
+        columns = {key: [row[key] for row in rows] for key in ("qids", "qstr", "num_words", "questions", "label")}
+        return json.dumps({"Thermodynamics": columns})
+    sheet = io.StringIO()
+    table = csv.writer(sheet)
+    table.writerow(["", "Question Info", "Question Type", "Correct Answer", "TOPIC", "QUESTION"])
+    table.writerows([n, identity, kind, answer, "Thermodynamics", question] for n, (identity, kind, question, answer) in enumerate(MASCQA))
+    return sheet.getvalue()
+
+
+@pytest.mark.parametrize("shape", ["rows.jsonl", "by_topic.json", "all_QA.csv"])
+def test_mascqa(tmp_path, shape):
+    found = read(tmp_path, shape, mascqa_as(shape))
     assert found.shape == "MaScQA"
-    choice, narrow, wide = found.items
-    assert choice.options[choice.answer] == "smaller than 5 nm"
-    assert choice.question == "Nuclei are"
+    assert found.left_out == {"several right options": 1, "a range around zero": 1}
+    choice, narrow, wide, negative, thousands, match = found.items
+    assert (choice.question, choice.options, choice.answer) == ("Nuclei are", ("same", "smaller than 5 nm", "larger"), 1)
+    assert (choice.id, choice.topic) == ("G-1", "Thermodynamics")
     assert narrow.value == pytest.approx(0.87)
     assert narrow.tolerance == pytest.approx(0.02 / 0.87)
-    assert wide.value == 6900
-    assert found.left_out == {"several right options": 1}
+    assert (wide.value, negative.value, thousands.value) == (6900, -0.5, 1200)
+    assert match.options == ("P-1, Q-2", "P-2, Q-1")
+
+
+def test_mascqa_without_answers_says_where_they_are(tmp_path):
+    columns = {"qids": ["G-1"], "qstr": ["NUM"], "num_words": [3], "questions": ["In nm?"]}
+    with pytest.raises(InputError, match=r"Fluid mechanics.*without answers.*all_QA.xlsx"):
+        read(tmp_path, "mascqa-eval.json", json.dumps({"Fluid mechanics": columns}))
 
 
 def test_the_papers_columns(tmp_path):
@@ -103,6 +136,31 @@ def test_the_papers_columns(tmp_path):
     choice, verdict = found.items
     assert (choice.options, choice.answer, choice.source_ids, choice.topic) == (("protein", "sugar", "fat"), 0, ("10.1/x",), "composition")
     assert (verdict.kind, verdict.options[verdict.answer]) == ("true_false", "True")
+
+
+def test_the_papers_columns_as_they_are_published(tmp_path):
+    shared = {"Category": "descriptive", "research_area": "biology", "type": 1}
+    rows = [
+        {"id": 1, "question_type": "MC", "Question": "Which silk frames a web? A) Capture silk B) Dragline silk", "Answer": "B", "citation": "10.1/x", **shared},
+        {"id": 1, "question_type": "TF", "Question": "Silk is a polymer.", "Answer": "True", "citation": None, **shared},
+    ]  # fmt: skip
+    choice, verdict = read(tmp_path, "silk.jsonl", rows).items
+    assert (choice.question, choice.options, choice.answer) == ("Which silk frames a web?", ("Capture silk", "Dragline silk"), 1)
+    assert (choice.group, choice.source_ids) == ("10.1/x", ("10.1/x",))
+    assert (verdict.id, verdict.group, verdict.options[verdict.answer]) == ("silk-2", "silk-2", "True")
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("Vitamin A. is (A) fat (B) water", ["fat", "water"]),
+        ("Which?\nA. one\nB. two\nC. three", ["one", "two", "three"]),
+        ("Order (P) a (Q) b. Options: (A)P<Q (B)Q<P", ["P<Q", "Q<P"]),
+        ("Plan B) is not an option", []),
+    ],
+)
+def test_options_inside_a_question(question, options):
+    assert split_options(question)[1] == options
 
 
 def test_the_packaged_benchmark_is_sound():
@@ -129,6 +187,11 @@ def test_the_packaged_benchmark_is_sound():
         ("a.json", "{", "is not JSON"),
         ("a.jsonl", "", "holds no item"),
         ("a.parquet", "PAR1", "no reader"),
+        ("a.jsonl", [{"examples": [{"input": "q", "target_scores": "{x"}]}], r"line 1: has the keys of ChemBench, but"),
+        ("a.jsonl", [{"question": "q", "choices": 3, "answer": 0}], r"line 1: has the keys of documents of lm-evaluation-harness, but"),
+        ("a.jsonl", [{"question": "q", "choices": ["x", "y"], "answer": 2}], r"line 1: answer: the answer 2 is not among"),
+        ("a.csv", "q,x,y,C\n", r"line 1: answer: the answer 'C' is not among"),
+        ("a.json", "{}", "two or more different"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(tmp_path, name, content, said):

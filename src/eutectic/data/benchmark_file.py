@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from eutectic import units
 from eutectic.data import chance, entries
 from eutectic.data.entries import Entry
-from eutectic.data.importers import LETTERS, LeftOut, importer
+from eutectic.data.importers import LETTERS, LeftOut, imported
 from eutectic.errors import InputError
 from eutectic.specs.rows import Item
 from eutectic.specs.steps import BenchmarkStep
@@ -55,9 +55,9 @@ def read_items(file: Path, spec: BenchmarkStep) -> Found:
     shapes: Counter[str] = Counter()
     seen: dict[str, Entry] = {}
     for entry in entries.read(file):
-        shape = importer(entry.value)
-        shapes[shape[0] if shape else "items"] += 1
-        for value in shape[1](entry) if shape else [entry.value]:
+        shape, values = imported(entry)
+        shapes[shape] += 1
+        for value in values:
             if isinstance(value, LeftOut):
                 left_out[value.reason] += 1
                 continue
@@ -107,6 +107,8 @@ def _check(item: Item, entry: Entry) -> None:
         raise entry.error("the `question` is empty", "Write the question.")
     if item.kind == "numeric" and item.value is None:
         raise entry.error("a numeric item needs `value`", "Write the value as a number.")
+    if item.tolerance < 0:
+        raise entry.error(f"the tolerance {item.tolerance} is no share of the value", "Write 0.05 to accept 5 % off.", "tolerance")
     if item.kind == "numeric" and item.unit and not units.known(item.unit):
         raise entry.error(f"the unit {item.unit!r} is not known", "Write it as pint reads it, e.g. `MPa`, `g/cm**3`, `W/(m*K)`.", "unit")
     if item.kind == "short" and not (item.answers and all(answer.strip() for answer in item.answers)):
@@ -134,11 +136,18 @@ def _choice(value: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     texts = [str(option).strip() for option in options] if isinstance(options, list | tuple) else []
     if len(texts) < 2 or len(set(texts)) < len(texts) or not all(texts):
         raise entry.error("`options` must be two or more different texts", "Write them as a JSON list.", "options")
-    if isinstance(given, str) and given.strip() in texts:
-        return {"options": texts, "answer": texts.index(given.strip())}
-    if isinstance(given, str) and len(given) == 1 and given in LETTERS[: len(texts)]:
-        return {"options": texts, "answer": LETTERS.index(given)}
-    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(texts):
-        return {"options": texts, "answer": given}
+    readings = _readings(given, texts)
+    if len(readings) == 1:
+        return {"options": texts, "answer": readings.pop()}
     shown = ", ".join(map(repr, texts))
-    raise entry.error(f"the answer {given!r} is not among the options {shown}", "Give an option's index from 0, letter, or text.", "answer")
+    told = f"is the letter of one of the options {shown} and the text of another" if readings else f"is not among the options {shown}"
+    raise entry.error(f"the answer {given!r} {told}", "Give an option's index from 0, letter, or text.", "answer")
+
+
+def _readings(given: Any, texts: list[str]) -> set[int]:
+    """Indices an answer may mean: as an index, as a letter, as a text."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return {given} if 0 <= given < len(texts) else set()
+    said = given.strip() if isinstance(given, str) else ""
+    as_letter = {LETTERS.index(said)} if len(said) == 1 and said in LETTERS[: len(texts)] else set()
+    return as_letter | {index for index, text in enumerate(texts) if text == said}
