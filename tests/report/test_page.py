@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "comparisons", "accuracy", "merges", "functionality", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "merges", "functionality", "patterns", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
 )  # fmt: skip
 
 
@@ -77,6 +77,8 @@ def test_tables_are_csv_and_figures_svg(report):
         "functionality",
         "formats",
         "diversity",
+        "clusters",
+        "correlations",
         "geometry",
     } <= tables
     assert {"baselines", "corpora", "sources", "datasets", "provenance", "keys"} <= tables
@@ -99,7 +101,7 @@ def test_an_equal_control_is_reported_as_one(report):
 
 def test_an_unfinished_study_says_what_is_missing(unfinished):
     text = unfinished.read_text()
-    assert text.count("Not run yet.") == 5  # merges, functionality, geometry, conversations, image prompts
+    assert text.count("Not run yet.") == 6  # merges, functionality, patterns, geometry, conversations, image prompts
     assert "Merges against their parents: not run yet." in text
     assert "Not scored yet: instruct/cpt." in text
     assert "not yet scored again in float32 for instruct" in text
@@ -107,7 +109,7 @@ def test_an_unfinished_study_says_what_is_missing(unfinished):
 
 def test_an_empty_study_still_has_a_page(tmp_path):
     path = page.write(StudyView("nothing", 1, "study: nothing\n"), tmp_path / "new" / "folder")
-    assert path.read_text().count("Not run yet.") == 10
+    assert path.read_text().count("Not run yet.") == 11
 
 
 def test_writing_again_gives_the_same_page_and_leaves_nothing_old(study, report, tmp_path):

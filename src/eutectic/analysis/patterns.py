@@ -138,7 +138,9 @@ def slope(parameters: Sequence[float], gains: Sequence[float]) -> Slope:
     for size, gain in zip(parameters, gains, strict=True):
         by_size.setdefault(size, []).append(gain)
     if len(by_size) < FEWEST_SIZES:
-        raise InputError(f"{len(by_size)} model sizes are too few for a slope; {FEWEST_SIZES} are needed")
+        raise InputError(
+            f"{len(by_size)} model size{' is' if len(by_size) == 1 else 's are'} too few for a slope; {FEWEST_SIZES} are needed"
+        )
     x, y = np.log10([*by_size]), np.array([np.mean(each) for each in by_size.values()])
     centred = x - x.mean()
     steep = float(centred @ y / (centred @ centred))

@@ -65,6 +65,7 @@ def clusters(name: str, title: str, merges: Sequence[Merged], found: Clusters, o
         for text, spot in _labels(points, order):
             axes.annotate(text, spot, xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=SOFT)
         axes.margins(0.12)
+        axes.autoscale_view()  # as far as the points reach; the line of equality does not widen it
         axes.autoscale(enable=False)
         axes.axline((points.mean(), points.mean()), slope=1, color="#8b949c", linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
         plain(axes, ("expected: mean of the parents, %", "score, %"))

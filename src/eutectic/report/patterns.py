@@ -33,7 +33,7 @@ GAINED = (
 )
 CLUSTERED = (
     "Score against expected score of all merges, in two clusters (K-means on z-scores; crosses: centroids), and the tree of the same "
-    "points. Numbers are places in the tree. Two clusters are always found: their silhouette stands beside those of one cloud."
+    "points. Dashed: as expected; numbers: places in the tree. Two clusters are always found: see the silhouette beside that of one cloud."
 )
 CORRELATED = (
     "Pearson's r over merges; below it the range of r in 95 % of permutations of the scores, which keep what two columns share; bold: "
@@ -170,13 +170,7 @@ def _epochs(view: StudyView, results: Results, cells: Sequence[Cell]) -> list[Bl
             percent = {name: (epochs, [100 * share for share in shares]) for name, (epochs, shares) in series.items()}
             models = sum(len(epochs) for epochs, _ in series.values())
             panels.append(figures.lines(f"epochs-{len(panels) + 1}", title(cell, models), percent, labels=("epoch", "accuracy, %")))
-    if panels:
-        return [Figures(panels, EPOCHS)]
-    return [
-        Text(
-            "Scores against epochs are not drawn: no chain was measured after two epochs (`keep: epochs`, and evaluate ADDRESS@*).", "note"
-        )
-    ]
+    return [Figures(panels, EPOCHS) if panels else Text(NO_EPOCHS, "note")]
 
 
 def _sizes(view: StudyView, drawn: dict[Cell, list[Merged]]) -> list[Block]:
