@@ -15,6 +15,7 @@ from eutectic.evaluate.branches import grow, stem
 from eutectic.evaluate.likelihood import log_likelihoods
 from eutectic.evaluate.tree import Ask
 from eutectic.models import loading
+from eutectic.models.fast import fast_head
 from eutectic.specs.rows import Item
 
 CPU = torch.device("cpu")
@@ -152,6 +153,8 @@ def test_on_the_real_model(smol):
     assert len(grow([stem(group) for group in groups])) > 1  # the examples are a branch of their own
     assert max(gaps(wanted, log_likelihoods(exact, groups, Context()))) < 1e-3
     rough = loading.load(smol, torch.bfloat16, CPU)
+    assert fast_head(exact, 600) is not None  # nothing here went the slow road
+    assert fast_head(rough, 600) is not None
     groups, wanted = groups[: len(ITEMS)], wanted[: len(ITEMS)]
     many, few = (log_likelihoods(rough, groups, Context(), row_tokens=row, batch_tokens=batch) for row, batch in ((160, 2048), (30, 60)))
     assert max(gaps(many, few)) < 0.5

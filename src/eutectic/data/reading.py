@@ -6,6 +6,7 @@ folder of the step, so that a step that was killed goes on with the next file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -42,14 +43,14 @@ def read(files: Sequence[Artifact], spec: CorpusStep, out: Path, context: Contex
     saves = out / SAVES
     saves.mkdir(exist_ok=True)
     context.progress.start("reading", len(files), "files")
-    todo = [file for file in files if not (saves / file.key).exists()]
+    todo = [file for file in files if not _place(saves, file).exists()]
     context.progress.advance(len(files) - len(todo))
     apart = len(todo) > ALONE or any(file.path.suffix.lower() == ".pdf" for file in todo)
     for file, outcome in _apart(todo, spec, context) if apart else ((file, read_one(file.path, spec)) for file in todo):
-        _save(saves / file.key, outcome)
+        _save(_place(saves, file), outcome)
         context.progress.advance(1, file.path.name)
     for file in files:
-        yield file, _saved(saves / file.key)
+        yield file, _saved(_place(saves, file))
 
 
 def read_one(file: Path, spec: CorpusStep) -> Outcome:
@@ -102,6 +103,11 @@ def _outcome(future: Future[Outcome]) -> Outcome | None:
         return future.result()
     except BrokenProcessPool:
         return None
+
+
+def _place(saves: Path, file: Artifact) -> Path:
+    """Where the outcome of a file is kept."""
+    return saves / hashlib.sha256(f"{file.key}:{file.path}".encode()).hexdigest()[:16]
 
 
 def _save(file: Path, outcome: Outcome) -> None:

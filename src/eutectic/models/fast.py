@@ -12,8 +12,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from eutectic.models.forest import Forest, forest_attention, hidden, read
 
 Head = Callable[[torch.Tensor], torch.Tensor]
-# A beginning, then a fork: rows [5 6 | 7], [5 6 | 8], whose places in the row are 0 1 2 3.
-BEGINNING, ROW, DEPTHS, ENDS, PATHS = (1, 2, 3, 4), (5, 6, 7, 8), (4, 5, 6, 6), (4, 4, 3, 4), ((5, 6, 7), (5, 6, 8))
+# A beginning of four tokens, then a fork: two more, and behind them one token or another.
+BEGINNING, FORK, DEPTHS, ENDS = 4, 4, (4, 5, 6, 6), (4, 4, 3, 4)
 FAR = 1 << 30
 
 # What was found of live models: how far their paths may reach, 0 where they cannot be computed so. Other weights change nothing.
@@ -60,10 +60,15 @@ def _try(model: PreTrainedModel, head: Head) -> tuple[bool | None, set[int]]:
     def ids(tokens: tuple[int, ...]) -> torch.Tensor:
         return torch.tensor([tokens], device=model.device)
 
-    wanted = torch.stack([model(input_ids=ids((*BEGINNING, *path)), use_cache=False).logits[0, -1] for path in PATHS])
+    # Ordinary tokens: special ones, which stand at the ends of a vocabulary, drown everything else in low precision.
+    size = model.config.get_text_config().vocab_size
+    tokens = tuple(size * (n + 2) // 12 for n in range(BEGINNING + FORK))
+    before, fork = tokens[:BEGINNING], tokens[BEGINNING:]
+    paths = (fork[:3], (*fork[:2], fork[3]))
+    wanted = torch.stack([model(input_ids=ids((*before, *path)), use_cache=False).logits[0, -1] for path in paths])
     with forest_attention(model):
-        forest = Forest(ids(ENDS), ids(DEPTHS), [read(model, BEGINNING, 0, ())])
-        found = head(hidden(model, ids(ROW), forest)[0, 2:])
+        forest = Forest(ids(ENDS), ids(DEPTHS), [read(model, before, 0, ())])
+        found = head(hidden(model, ids(fork), forest)[0, 2:])
     if not torch.isfinite(wanted).all():
         return None, set()
     near = 1e-3 if model.dtype == torch.float32 else 0.05
