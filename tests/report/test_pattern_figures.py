@@ -64,6 +64,12 @@ def test_too_few_models_are_said_and_not_drawn(study, found, count, clusters, co
     assert patterns.NO_EPOCHS in said(section)
 
 
+def test_without_merges_the_models_are_still_ordered(study, found):
+    section = patterns.section(study, few(found, 0))
+    assert {*pictures(section)} == {"ordered-1"}
+    assert patterns.NO_MERGES in said(section)
+
+
 def test_scores_of_a_merge_and_its_parents_come_from_its_synergy(study, found):
     points = {each.name: each for each in merged.merges(study, found, CELL)}
     blend = points["blend"]

@@ -44,6 +44,7 @@ EPOCHS = (
     "Scores of the checkpoints that were kept after each epoch, and of the merges of them, test split; intervals stand in the table of "
     "accuracies."
 )
+NO_MERGES = "Clusters, correlations and gains not drawn: no merge was measured together with two parents."
 NO_EPOCHS = "Scores against epochs not drawn: no chain was measured after two epochs (`keep: epochs`, and evaluate ADDRESS@*)."
 SIZES = (
     "Improvement over the best parent against model size, with the least-squares line through the means of the sizes. Sizes of different "
@@ -53,20 +54,19 @@ SIZES = (
 
 def section(view: StudyView, results: Results) -> Section:
     """One block of panels an analysis, a panel a cell; what has too few models is said and not drawn."""
-    cells = list(results.accuracies)
-    if not results.synergies:
+    if len(results.scores) < 2:
         return Section("patterns", TITLE)
-    drawn = {cell: merged.merges(view, results, cell) for cell in cells[:MOST_CELLS]}
-    drawn = {cell: merges for cell, merges in drawn.items() if merges}
-    blocks: list[Block] = [Figures([_ordered(results, cell, place) for place, cell in enumerate(drawn, 1)], ORDERED)]
-    blocks.append(Figures([_gained(merges, cell, place) for place, (cell, merges) in enumerate(drawn.items(), 1)], GAINED))
-    blocks += _clusters(drawn, view.seed)
-    blocks += _correlations(drawn, view.seed)
-    blocks += _epochs(view, results, list(drawn))
-    blocks += _sizes(view, drawn)
-    if len(cells) > MOST_CELLS:
-        left = ", ".join(cell_title(cell) for cell in cells[MOST_CELLS:])
-        blocks.append(Text(f"Drawn for the first {MOST_CELLS} of {len(cells)} cells; not for {left}.", "note"))
+    cells = list(results.accuracies)[:MOST_CELLS]
+    drawn = {cell: merges for cell in cells if (merges := merged.merges(view, results, cell))}
+    blocks: list[Block] = [Figures([_ordered(results, cell, place) for place, cell in enumerate(cells, 1)], ORDERED)]
+    if drawn:
+        blocks.append(Figures([_gained(merges, cell, place) for place, (cell, merges) in enumerate(drawn.items(), 1)], GAINED))
+        blocks += [*_clusters(drawn, view.seed), *_correlations(drawn, view.seed), *_sizes(view, drawn)]
+    else:
+        blocks.append(Text(NO_MERGES, "note"))
+    blocks += _epochs(view, results, cells)
+    if left := list(results.accuracies)[MOST_CELLS:]:
+        blocks.append(Text(f"Drawn for {MOST_CELLS} cells; not for {'; '.join(map(cell_title, left))}.", "note"))
     return Section("patterns", TITLE, blocks)
 
 
