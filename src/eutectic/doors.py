@@ -123,30 +123,34 @@ def evaluate(
     models: Sequence[str | Path],
     benchmarks: Sequence[str | Path],
     *,
-    greedy: int = 0,
+    greedy: int | None = None,
     prompts: Sequence[PromptStep] = (),
     out: str | Path | None = None,
     context: Context | None = None,
 ) -> dict[str, Any]:
     """Score model folders on benchmark files: the summary of each model, by folder. Rows are kept below `out` where given.
 
-    Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one is used.
+    `read` says what each file was. Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one is
+    used; at most `greedy` items of a benchmark are answered in words.
     """
     from eutectic.analysis.table import cell_intervals
     from eutectic.data import benchmark_file
     from eutectic.data import benchmarks as items
     from eutectic.evaluate import score
-    from eutectic.specs.steps import BenchmarkStep, EvaluateStep
+    from eutectic.specs.steps import PLAIN, BenchmarkStep, EvaluateStep
 
     context = context or Context()
-    spec, folders = EvaluateStep(greedy=greedy, prompts=tuple(prompts)), [model_folder(Path(m)) for m in models]
+    spec = EvaluateStep(greedy=greedy, prompts=tuple(prompts) or (PLAIN,))
+    folders = [model_folder(Path(m)) for m in models]
     dev = SHOWN_SHARE if any(prompt.shots for prompt in prompts) else 0.0
     with tempfile.TemporaryDirectory() as scratch:
         read: list[Artifact] = []
+        told: dict[str, Any] = {}
         for index, file in enumerate(benchmark_file.locate(str(each)) for each in benchmarks):
             place = Path(scratch) / str(index)
             place.mkdir()
-            items.build(BenchmarkStep(dev=dev), {"file": (Artifact("file", file.name, "", file),)}, place, context)
+            found = items.build(BenchmarkStep(dev=dev), {"file": (Artifact("file", file.name, "", file),)}, place, context)
+            told[file.name] = {key: found[key] for key in ("items", "kinds", "shape", "left_out")}
             read.append(Artifact("benchmark", file.stem, "", place))
         summaries: dict[str, Any] = {}
         for index, folder in enumerate(folders):
@@ -157,8 +161,45 @@ def evaluate(
             summary = read_json(place / SUMMARY)
             bounds = cell_intervals(place)
             cells = [{**cell, **bounds[cell["benchmark"], cell["role"], cell["split"], cell["form"]]} for cell in summary["cells"]]
-            summaries[str(folder)] = {**summary, "cells": cells}
+            summaries[str(folder)] = {**summary, "cells": cells, "read": told}
         return summaries
+
+
+def corpus(files: Sequence[str | Path], out: str | Path, *, context: Context | None = None, **spec: Any) -> dict[str, Any]:
+    """Read files (folders and glob patterns too) into a Corpus at `out`, and return its summary; `spec` are keys of `CorpusStep`."""
+    from eutectic.data import corpus as reader
+    from eutectic.data.readers import FORMATS
+    from eutectic.specs.steps import CorpusStep
+
+    found = dict.fromkeys(file for name in files for file in _files(str(name), FORMATS))
+    sources = tuple(Artifact("file", file.name, "", file) for file in found)
+    step = CorpusStep.model_validate(spec)
+    reader.check(step, {"files": sources})
+    with whole(Path(out)) as partial:
+        return reader.build(step, {"files": sources}, partial, context or Context())
+
+
+def _files(name: str, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a path, folder (those with a reader) or pattern, in order of name."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        found = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in suffixes]
+    else:
+        matched = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        found = [path] if path.is_file() else sorted(file for file in matched if file.is_file())
+    if not found:
+        raise InputError("matches no file", file=name, remedy=f"Give files, folders or patterns; formats read: {', '.join(suffixes)}.")
+    return found
+
+
+def corpus_lines(summary: Mapping[str, Any], out: Path) -> list[str]:
+    """A corpus for a terminal."""
+    return [
+        f"{summary['documents']} documents, {summary['words']} words from {summary['files']} files ({summary['files_not_read']} not read); "
+        f"{summary['dropped']} left out",
+        *(f"  {line}" for line in summary["reasons"]),
+        f"written to {out}; README.md there has counts and samples",
+    ]
 
 
 def compare(first: str | Path, second: str | Path, context: Context | None = None) -> dict[str, Any]:
@@ -234,10 +275,13 @@ def whole(out: Path) -> Iterator[Path]:
 
 
 def accuracy_lines(summaries: Mapping[str, Any]) -> list[str]:
-    """A line a model and benchmark: accuracy by likelihood and in words."""
+    """A line a benchmark: what was read; then a line a model and benchmark: accuracy by likelihood and in words."""
+    from eutectic.data.benchmarks import told
     from eutectic.evaluate.score import lines
 
-    return [line for folder, summary in summaries.items() for line in (folder, *(f"  {text}" for text in lines(summary)))]
+    read = next(iter(summaries.values()))["read"]
+    scored = [line for folder, summary in summaries.items() for line in (folder, *(f"  {text}" for text in lines(summary)))]
+    return [*(told(name, found) for name, found in read.items()), *scored]
 
 
 def geometry_lines(found: Mapping[str, Any]) -> list[str]:

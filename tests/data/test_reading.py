@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import signal
@@ -140,3 +141,30 @@ def test_planted_near_duplicates_are_found_and_nothing_else():
     found = near.duplicates(texts + planted, 0.8)
     assert set(found) <= set(range(900, 1000))
     assert sum(found.get(900 + n, (None,))[0] == index for n, index in enumerate(origin)) >= 99
+
+
+def test_the_corpus_verb_reads_a_folder(folder, tmp_path):
+    out = tmp_path / "read"
+    found = subprocess.run(
+        [sys.executable, "-m", "eutectic", "corpus", str(folder), str(out), "--language", "en", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    summary = json.loads(found.stdout)
+    assert summary["documents"] >= 2
+    assert any("not UTF-8" in reason for reason in summary["reasons"])
+    card = (out / "README.md").read_text()
+    assert "## Samples" in card
+    assert f"{summary['documents']} documents" in card
+    again = subprocess.run([sys.executable, "-m", "eutectic", "corpus", str(folder), str(out)], capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    nothing = subprocess.run(
+        [sys.executable, "-m", "eutectic", "corpus", str(tmp_path / "*.none"), str(tmp_path / "o")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert nothing.returncode == 2
+    assert "matches no file" in nothing.stderr

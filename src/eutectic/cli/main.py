@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from eutectic.cli import chat, check, compare, demo, evaluate, init, merge, plan, report, run, status, verify, why
+from eutectic.cli import chat, check, compare, corpus, demo, evaluate, init, merge, plan, report, run, status, verify, why
 from eutectic.errors import EutecticError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 STUDY, TOOLS = "A study (the study file comes first; default ./study.yaml)", "One-off tools (folders and files)"
 for panel, verbs in (
     (STUDY, (demo, init, check, plan, run, status, why, report, chat)),
-    (TOOLS, (merge, evaluate, compare, verify)),
+    (TOOLS, (merge, evaluate, compare, corpus, verify)),
 ):
     for verb in verbs:
         app.command(verb.__name__.rpartition(".")[2], rich_help_panel=panel)(verb.command)

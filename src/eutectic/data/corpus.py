@@ -13,7 +13,7 @@ from typing import Any
 
 from eutectic.artifacts import DOCUMENTS, DROPPED, SUMMARY, Artifact, Parents, write_json, write_rows
 from eutectic.context import Context
-from eutectic.data import chance, classes, cleaning, readers, reading
+from eutectic.data import chance, classes, cleaning, corpus_card, readers, reading
 from eutectic.errors import InputError
 from eutectic.specs.rows import Document, Dropped
 from eutectic.specs.steps import CorpusStep
@@ -38,6 +38,7 @@ def build(spec: CorpusStep, parents: Parents, out: Path, context: Context) -> di
     write_rows(out / DROPPED, dropped)
     summary = _summary(documents, dropped, files=len(files), unread=len(errors))
     write_json(out / SUMMARY, summary)
+    (out / "README.md").write_text(corpus_card.text(spec, documents, dropped, summary), encoding="utf-8")
     return summary
 
 
@@ -121,6 +122,7 @@ def _summary(documents: list[Document], dropped: Sequence[Dropped], *, files: in
         "quantities": sum(len(document.quantities) for document in documents),
         "words": sum(len(document.text.split()) for document in documents),
         "dropped": len(dropped),
+        "reasons": corpus_card.reasons(dropped),
         "languages": dict(Counter(document.language for document in documents if document.language).most_common()),
         "years": dict(sorted(Counter(str(document.year) for document in documents if document.year).items())),
     }
