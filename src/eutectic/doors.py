@@ -130,8 +130,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score model folders on benchmark files: the summary of each model, by folder. Rows are kept below `out` where given.
 
-    `read` says what each file was. Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one is
-    used; at most `greedy` items of a benchmark are answered in words.
+    `read` says what each file was. Each cell also holds the 95 % interval of its accuracy (`low`, `high`). Without `prompts` the plain one
+    is used; at most `greedy` items of a benchmark are answered in words.
     """
     from eutectic.analysis.table import cell_intervals
     from eutectic.data import benchmark_file

@@ -172,10 +172,9 @@ def test_the_packaged_benchmark_is_sound():
         counts = extraction.counts(item.records, item.records, item.tolerance)
         assert all(count.f1 == 1 for count in counts.values())
         for record in item.records:
-            assert str(record.value) in item.question or f"{record.value:g}" in item.question
-            assert record.unit in item.question
+            stated = (record.material, record.property, f"{record.value:g}", record.unit, record.method)
+            assert all(field.lower() in item.question.lower() for field in stated)
             assert not record.unit or known(record.unit) or record.unit == "wt%"
-            assert any(word in item.question.lower() for word in record.material.lower().split())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from held-out groups only. Groups are split into dev and test by hash; variants 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ def check(spec: BenchmarkStep, parents: Parents) -> None:
         raise InputError(
             "a benchmark of role `unseen` needs held-out documents", place="role", remedy="Set `held_out` on its corpus, e.g. 0.3."
         )
+
+
+def told(name: str, summary: Mapping[str, Any]) -> str:
+    """In one line, what was read from a file of questions."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in summary["kinds"].items())
+    left_out = "".join(f"; left out: {count} with {reason}" for reason, count in summary["left_out"].items())
+    return f"{name}: {summary['items']} items ({kinds}), read as {summary['shape']}{left_out}"
 
 
 def _made(spec: BenchmarkStep, documents: list[Document], context: Context) -> list[Item]:
