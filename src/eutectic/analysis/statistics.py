@@ -58,10 +58,14 @@ def bootstrap_means(values: Floats, groups: Groups, *, draws: int = DRAWS, seed:
     their items. Columns share the draws: differences between columns are paired (Cameron, Gelbach, Miller 2008, section 2).
     """
     sums, sizes = cluster_sums(values, groups)
-    clusters = len(sizes)
-    drawn = np.random.default_rng(seed).integers(0, clusters, (draws, clusters)) + clusters * np.arange(draws)[:, None]
-    weights = np.bincount(drawn.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
+    weights = drawn_clusters(len(sizes), draws, seed)
     return np.asarray((weights @ sums) / (weights @ sizes)[:, None])
+
+
+def drawn_clusters(clusters: int, draws: int, seed: int) -> Floats:
+    """How often each draw with replacement takes each cluster: `[draws, clusters]`."""
+    drawn = np.random.default_rng(seed).integers(0, clusters, (draws, clusters)) + clusters * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(float)
 
 
 def mean_intervals(values: Floats, groups: Groups, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> list[Interval]:
