@@ -32,14 +32,15 @@ def chat(user, assistant):
 def compare(tmp_path):
     """Compares rows of a kind with the mineral question (and others) in a role; gives the findings by item."""
 
-    def run(kind, rows, role="", item=ASKED):
+    def run(kind, rows, role="", item=ASKED, made=False):
         items = [{**each, "role": role} for each in (item, *OTHERS)]
         filled = [{"id": f"r{i}", "group": f"row-{i}", "source_ids": [f"row-{i}"], **row} for i, row in enumerate(rows)]
         for name, content in (("dataset/train.jsonl", filled), ("exam/items.jsonl", items)):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in content))
         (tmp_path / "out").mkdir()
-        benchmark = Artifact("benchmark", "exam", "b", tmp_path / "exam")
+        made_from = {"corpus": (Artifact("corpus", "papers", "c", None),)} if made else {}
+        benchmark = Artifact("benchmark", "exam", "b", tmp_path / "exam", None, made_from)
         dataset = Artifact("dataset", "chat", "d", tmp_path / "dataset", DatasetStep(kind=kind))
         contamination.build(ContaminationStep(), {"benchmark": (benchmark,), "dataset": (dataset,)}, tmp_path / "out", Context())
         found = read_rows(tmp_path / "out" / FINDINGS, Finding)
@@ -61,6 +62,11 @@ def test_a_question_with_its_answer_in_a_chat_row_is_an_error(compare, role, ans
     assert f"item club ({role}) by row r1: 'which mineral stiffens the outer layer of a mantis shrimp s striking club" in str(error.value)
     assert "crystalline fluorapatite" in str(error.value)
     assert "Take these rows out of chat" in error.value.remedy
+
+
+@pytest.mark.parametrize("role", ["acquired", "unseen"])
+def test_the_same_is_suspect_where_the_item_was_made_from_a_corpus(compare, role):
+    assert compare("instruction", [chat(SPELLED, "crystalline fluorapatite")], role, made=True) == [("club", "ngram", "r0", True)]
 
 
 def test_the_same_is_suspect_without_a_role(compare):

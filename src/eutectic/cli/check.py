@@ -12,7 +12,6 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
     Warns of stages whose learning rate and updates are too small to move most published weights.
     """
     from eutectic.cli.view import view
-    from eutectic.study.guards import Guard
     from eutectic.study.outlines import warnings
     from eutectic.study.status import artifact
     from eutectic.study.work import WORK
@@ -21,7 +20,6 @@ def command(study: StudyPath = STUDY, store: StorePath = None, json: Json = Fals
     steps = list(opened.graph.written())
     for step in steps:
         WORK[step.kind].check(step.spec, artifact(step, opened.store).parents)
-    Guard(opened.graph, opened.store, steps).check()
     opened.store.prepare()
     with view() as shown:
         warned = warnings(opened.arms(tell=shown.notice), opened.store)

@@ -27,7 +27,7 @@ class Graph:
     matched: dict[str, str] = field(default_factory=dict)  # address of a stage -> address of its token-matched control arm
     plainest: dict[str, str] = field(default_factory=dict)  # address of the linear control a merge may turn out to equal -> merge
     aliases: dict[str, str] = field(default_factory=dict)  # address -> address of the step that stands for it
-    guards: dict[str, tuple[Step, ...]] = field(default_factory=dict)  # key of a training step -> benchmarks whose roles bind its data
+    guards: dict[str, tuple[Step, ...]] = field(default_factory=dict)  # key of a training or evaluation -> contamination steps it waits for
 
     def add(self, step: Step) -> Step:
         """Enter a step; one that equals an earlier step in key is that step."""

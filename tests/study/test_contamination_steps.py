@@ -1,4 +1,4 @@
-"""A benchmark file whose roles the training data breaks stops a study before its first update, and is part of no key."""
+"""A benchmark whose roles the training data breaks stops a study before its first update, and is part of no key of a training."""
 
 import json
 import subprocess
@@ -21,7 +21,8 @@ def give_roles(small, role, group):
     """Let the first question of the exam have a role and a group."""
     file = small / "exam.jsonl"
     first, *others = map(json.loads, file.read_text().splitlines())
-    file.write_text("".join(json.dumps(row) + "\n" for row in [{**first, "role": role, "group": group, "source_ids": [group]}, *others]))
+    first |= {"role": role, "group": group, "source_ids": [group], "question": "What does a harp of gold sound like?"}
+    file.write_text("".join(json.dumps(row) + "\n" for row in [first, *others]))
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,16 @@ def test_what_is_made_of_a_training_is_guarded_too_and_the_rest_is_not(small):
     file = small / "study.yaml"
     file.write_text(file.read_text().replace('{models: ["**"], benchmarks: [exam], greedy: 4}', '{models: ["blend"], benchmarks: [exam]}'))
     graph = Study.load(small).graph
-    guarded = {step.address for step in graph.written() if step.key in graph.guards}
+    guarded = {step.address for step in graph.written() if step.kind == "train" and step.key in graph.guards}
     assert guarded == {f"instruct/{chain}" for chain in ("cpt", "cpt-sft", "cpt-sft-dpo", "cpt-sft-orpo")}
     file.write_text(file.read_text().replace('"blend"', '"instruct/cpt-sft"'))
     graph = Study.load(small).graph
-    assert {step.address for step in graph.written() if step.key in graph.guards} == {"instruct/cpt", "instruct/cpt-sft"}
+    assert {s.address: [g.address for g in graph.guards.get(s.key, ())] for s in graph.written() if s.kind in ("train", "evaluate")} == {
+        "instruct/cpt": ["exam@text"],
+        "instruct/cpt-sft": ["exam@text", "exam@chat"],
+        "instruct/cpt-sft-dpo": [],
+        "instruct/cpt-sft-orpo": [],
+    }
 
 
 def test_guards_are_made_before_the_training_that_is_asked_for(small):
@@ -64,4 +70,13 @@ def test_guards_are_made_before_the_training_that_is_asked_for(small):
     )
     study = Study.load(small)
     outcome = study.run(ONE, only=["instruct/cpt"])
-    assert "benchmark" in {record.step for record in outcome.made}
+    assert [record.address for record in outcome.made if record.step == "contamination"] == ["exam@text"]
+
+
+def test_words_of_a_chat_stop_a_run_too(small):
+    file = small / "exam.jsonl"
+    first, *others = map(json.loads, file.read_text().splitlines())
+    file.write_text("".join(json.dumps(row) + "\n" for row in [{**first, "role": "acquired"}, *others]))
+    with pytest.raises(InputError, match=r"item q0 \(acquired\) by row chat-1: 'what is spider silk | protein fibre'"):
+        Study.load(small).run(ONE)
+    assert not (small / ".eutectic" / "store" / "checkpoint").exists()
