@@ -10,12 +10,12 @@ import torch
 
 from eutectic.artifacts import Artifact
 from eutectic.context import Context
-from eutectic.evaluate import cloze, prompts
+from eutectic.evaluate import cloze
 from eutectic.merge import stream
 from eutectic.models import loading
 from eutectic.models.generate import generate
 from eutectic.specs.rows import Item
-from eutectic.specs.steps import MergeStep
+from eutectic.specs.steps import PLAIN, MergeStep
 
 job_file = Path(sys.argv[1])
 job = json.loads(job_file.read_text())
@@ -31,7 +31,7 @@ def read(task: str) -> list[Item]:
 
 
 def weigh(items: list[Item]) -> list[list[float]]:
-    return [list(row.log_likelihoods) for row in cloze.scores(model, tokenizer, prompts.PLAIN, "b", items, (), context)]
+    return [list(row.log_likelihoods) for row in cloze.scores(model, tokenizer, PLAIN, "b", items, (), context)]
 
 
 def timed_weighing() -> dict:
