@@ -120,5 +120,13 @@ def test_an_empty_file_is_refused(tmp_path):
         from_file(tmp_path)
 
 
+def test_what_was_read_is_told_in_one_line(tmp_path):
+    row = {"question": "q", "category": "c", "answer": "A", "reference": "r"}
+    rows = [{**row, "question": "Which? A) x B) y"}, {**row, "answer": "B, C"}, {**row, "answer": "silk"}]
+    _, summary = from_file(tmp_path, *rows)
+    said = "exam: 2 items (1 choice, 1 short), read as the paper's columns; left out: 1 with several right options"
+    assert benchmarks.told("exam", summary) == said
+
+
 def test_check_reads_a_file_but_waits_for_a_corpus():
     benchmarks.check(BenchmarkStep(role="unseen"), {"corpus": (Artifact("corpus", "c", "k", None),)})

@@ -177,6 +177,14 @@ def test_the_packaged_benchmark_is_sound():
             assert not record.unit or known(record.unit) or record.unit == "wt%"
 
 
+def test_a_benchmark_is_a_file_or_a_packaged_one(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.touch()
+    assert locate(str(file)) == file
+    with pytest.raises(InputError, match=r"there is no benchmark 'nowhere'.*biomaterials_extraction"):
+        locate("nowhere")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from eutectic.data.benchmark_file import locate
 from eutectic.errors import InputError
 from eutectic.study.study import Study
 
@@ -34,6 +35,13 @@ def test_merges_equal_in_formula_are_one(small: Path) -> None:
     )
     scored = [step.address for step in graph.steps if step.kind == "rescore"]
     assert len(scored) == len({graph.models[address].key for address in scored})
+
+
+def test_a_benchmark_may_be_a_packaged_one_by_name(small: Path) -> None:
+    change(small, "{file: exam.jsonl, dev: 0.2}", "{file: biomaterials_extraction, dev: 0.2}")
+    (exam,) = (step for step in Study.load(small).graph.steps if step.kind == "benchmark")
+    (file,) = exam.parents["file"]
+    assert file.path == locate("biomaterials_extraction")
 
 
 def test_every_merge_is_compared_with_its_parents_and_controls(small: Path) -> None:

@@ -38,10 +38,12 @@ def packaged() -> list[str]:
 
 
 def locate(name_or_path: str) -> Path:
-    """The file of a benchmark: a path, or the name of a packaged one."""
-    if name_or_path in packaged() and not Path(name_or_path).exists():
+    """The file of a benchmark: a path, or the name of a packaged one; raises `InputError` for neither."""
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    if name_or_path in packaged():
         return Path(str(PACKAGED / f"{name_or_path}.jsonl"))
-    return Path(name_or_path)
+    raise InputError(f"there is no benchmark {name_or_path!r}", remedy=f"Give a file, or one of: {', '.join(packaged())}.")
 
 
 def read_items(file: Path, spec: BenchmarkStep) -> Found:

@@ -61,8 +61,8 @@ def check(spec: BenchmarkStep, parents: Parents) -> None:
 def told(name: str, summary: Mapping[str, Any]) -> str:
     """In one line, what was read from a file of questions."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary["kinds"].items())
-    left_out = "".join(f"; left out: {count} with {reason}" for reason, count in summary["left_out"].items())
-    return f"{name}: {summary['items']} items ({kinds}), read as {summary['shape']}{left_out}"
+    left_out = ", ".join(f"{count} with {reason}" for reason, count in summary["left_out"].items())
+    return f"{name}: {summary['items']} items ({kinds}), read as {summary['shape']}" + (f"; left out: {left_out}" if left_out else "")
 
 
 def _made(spec: BenchmarkStep, documents: list[Document], context: Context) -> list[Item]:

@@ -30,8 +30,10 @@ def _benchmark(draft: Draft, name: str, benchmark: BenchmarkSpec) -> Step:
         draft.file.known(("benchmarks", name, "corpus"), benchmark.corpus, draft.corpora, "corpus")
         parents = {"corpus": (draft.corpora[benchmark.corpus],)}
     else:
-        file = benchmark_file.locate(str(benchmark.file)) if not (draft.file.folder / str(benchmark.file)).exists() else benchmark.file
-        parents = {"file": source_files(draft, ("benchmarks", name, "file"), str(file))}
+        file = str(benchmark.file)
+        if file in benchmark_file.packaged() and not (draft.file.folder / file).exists():
+            file = str(benchmark_file.locate(file))
+        parents = {"file": source_files(draft, ("benchmarks", name, "file"), file)}
     spec = BenchmarkStep(**benchmark.model_dump(exclude={"file", "corpus"}), seed=draft.file.spec.seed)
     return Step("benchmark", name, spec, parents)
 
