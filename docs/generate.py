@@ -24,6 +24,7 @@ SECTIONS = (
     ("chains", study.ChainSpec),
     ("merges", study.MergeSpec),
     ("benchmarks", study.BenchmarkSpec),
+    ("search", study.SearchSpec),
     ("evaluations", study.EvaluationSpec),
     ("general", study.GeneralSpec),
     ("conversations", study.ConversationSpec),

@@ -26,7 +26,8 @@ ITEMS, SUMMARY = "items.jsonl", "summary.json"
 METRICS, LEDGER = "metrics.jsonl", "ledger.json"
 EPOCHS = "epochs"  # folder of the checkpoints kept after an epoch, one folder a number
 SAMPLES = "samples.jsonl"  # of general benchmarks
-TURNS, PROMPTS, TENSORS = "turns.jsonl", "prompts.jsonl", "tensors.jsonl"
+FINDINGS, CANARIES = "findings.jsonl", "canaries.jsonl"
+TURNS, PROMPTS, TENSORS, POINTS = "turns.jsonl", "prompts.jsonl", "tensors.jsonl", "points.jsonl"
 RECORD = "record.json"
 
 

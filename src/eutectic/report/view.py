@@ -13,7 +13,7 @@ from eutectic.specs.base import Spec
 
 State = Literal["done", "stale", "todo"]
 STARTS = ("model", "adopt")
-MODELS = (*STARTS, "train", "merge")
+MODELS = (*STARTS, "train", "merge", "winner")
 EPOCH = re.compile(r"@\d+")
 
 

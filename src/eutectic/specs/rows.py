@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -236,6 +236,42 @@ class Finding(Spec):
     answered: bool = False
     violation: bool = False
     overlap: str = ""
+
+
+class Point(Spec):
+    """A row of a Search: a model scored on dev items.
+
+    `by` says who asked: the `parent`s themselves; `probe`s, random candidates on which the items were chosen; the searchers `random` and
+    `cma`; `final` for the best of both on all dev items again. `place` is the candidate in the unit cube, `parameters` what that means and
+    `model` the address of the model merged with the base, or of the parent. `score` is the mean of `right`, the probability of the right
+    option of every item; a candidate that could not be merged or scored has 0 and says why (`failed`).
+    """
+
+    number: int
+    by: Literal["parent", "probe", "random", "cma", "final"]
+    place: tuple[float, ...] = ()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    model: str = ""
+    score: float = 0.0
+    accuracy: float = 0.0
+    right: tuple[float, ...] = ()
+    seconds: float = 0.0
+    failed: str = ""
+
+
+class Canary(Spec):
+    """A row of a Canary: log-likelihoods (nats) of alternatives between which a model that never met the benchmark has no reason to choose.
+
+    `options`: of every option of an item without its question, mean a token; `right` is the answer. `order`: of a run of items, summed, in
+    their published order (`right`, the first) and in shuffled ones; `id` is the first item's.
+    """
+
+    benchmark: str
+    check: Literal["options", "order"]
+    id: str
+    group: str
+    log_likelihoods: tuple[float, ...]
+    right: int
 
 
 class Turn(Spec):

@@ -164,6 +164,27 @@ class MergeStep(Spec):
     seed: int = 0
 
 
+class SearchStep(Spec):
+    """Parents: `base` (Checkpoint, at most one), `models` (Checkpoints; with `one_of` each candidate merges one of them with the base),
+    `benchmark`. `space` holds [lowest, highest] for numbers of `parameters`. Writes a Search.
+    """
+
+    method: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any]
+    one_of: bool = False
+    budget: int
+    items: int
+    seed: int = 0
+
+
+class WinnerStep(MergeStep):
+    """The merge a search found; its own parameters are those that were not tuned. Parents: `search` (Search), and its `base` and `models`.
+
+    Writes a Checkpoint.
+    """
+
+
 class GeometryStep(Spec):
     """Parents: `merge` (the written or unwritten merge). Writes a Geometry."""
 

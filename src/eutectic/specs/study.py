@@ -187,6 +187,33 @@ class MergeSpec(Spec):
         return self
 
 
+class SearchSpec(Spec):
+    """A merge tuned on the dev split of a benchmark, by CMA-ES and, with as many candidates, by random search as its control.
+
+    The winner is a model under the search's name: an evaluation measures it on the test split as it does any other merge.
+    """
+
+    method: str = Field(description="merge method; see docs/methods.md")
+    base: str | None = Field(None, description="t = 0 and the origin of deltas; gives config, tokenizer and template")
+    each: tuple[str, ...] = Field((), description="patterns: the base is merged with one of these models; which one is searched too")
+    models: tuple[str, ...] = Field((), description="addresses or patterns: all of them are merged")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the method that are not tuned, as in `merges`")
+    space: dict[str, Any] = Field(
+        min_length=1,
+        description="parameters that are tuned, written as in `merges` with [lowest, highest] for a number: `t: [0, 1]`, a layer schedule "
+        "`t: [[0, 1], [0, 1], [0, 1]]`, filters; what may differ from model to model is tuned for each of `models`",
+    )
+    benchmark: str = Field(description="the benchmark whose dev items score the candidates, in cloze form")
+    budget: int = Field(100, gt=0, description="candidates CMA-ES tries; random search tries as many")
+    items: int = Field(64, gt=0, description="dev items a candidate is scored on: those the parents and first candidates differ most on")
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> SearchSpec:
+        if bool(self.each) == bool(self.models):
+            raise ValueError("give either `each` or `models`")
+        return self
+
+
 class BenchmarkSpec(Spec):
     """Questions to score: a file, or made from a corpus."""
 
@@ -269,9 +296,10 @@ class StudySpec(Spec):
     """A whole study.
 
     Models are named by address: `MODEL`, `MODEL/STAGE-STAGE` after training, `MODEL/STAGE@2` for an epoch kept with `keep: epochs`, with
-    `#SEED` behind it where a chain has several seeds; `MERGE:ADDRESS` and `MERGE` for merges (`,t=0.3` in a sweep); `ADDRESS+CONTROL` for
-    controls. As patterns, `*` matches models and `*/*` chains, `MODEL/STAGE@*` kept epochs, `MERGE:*` the results of a merge, and `**`
-    everything but kept epochs. Controls are measured with what they control and match no pattern.
+    `#SEED` behind it where a chain has several seeds; `MERGE:ADDRESS` and `MERGE` for merges (`,t=0.3` in a sweep); `SEARCH` for the merge
+    that a search found; `ADDRESS+CONTROL` for controls. As patterns, `*` matches models and `*/*` chains, `MODEL/STAGE@*` kept epochs,
+    `MERGE:*` the results of a merge, and `**` everything but kept epochs. Controls are measured with what they control and match no
+    pattern.
     """
 
     study: ModelName = Field(description="name of the study")
@@ -285,6 +313,7 @@ class StudySpec(Spec):
     benchmarks: dict[Name, BenchmarkSpec] = Field(default_factory=dict)
     prompts: dict[Name, PromptSpec] = Field(default_factory=dict)
     evaluations: tuple[EvaluationSpec, ...] = ()
+    search: dict[Name, SearchSpec] = Field(default_factory=dict)
     general: tuple[GeneralSpec, ...] = ()
     conversations: dict[Name, ConversationSpec] = Field(default_factory=dict)
     image_prompts: dict[Name, ImagePromptsSpec] = Field(default_factory=dict)

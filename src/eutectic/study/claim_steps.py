@@ -62,7 +62,7 @@ def _claimed(draft: Draft, index: int, merges: list[str]) -> list[str]:
 def _parents(merge: Node) -> list[Node]:
     """What a merge is made of, each model once."""
     assert isinstance(merge, Step)
-    return list({node.key: node for node in merge.all_parents()}.values())
+    return list({node.key: node for role in ("models", "base") for node in merge.parents.get(role, ())}.values())
 
 
 def _synergy(draft: Draft, address: str, by_key: Mapping[str, Step], family: Step) -> None:

@@ -100,8 +100,8 @@ def _families(graph: Graph, models: list[str]) -> list[set[str]]:
     for address in models:
         node = graph.models[address]
         maker = node.step if isinstance(node, Kept) else node
-        if isinstance(maker, Step) and maker.kind in ("merge", "train"):
-            roles = ("models", "base") if maker.kind == "merge" else ("model",)
+        if isinstance(maker, Step) and maker.kind in ("merge", "winner", "train"):
+            roles = ("model",) if maker.kind == "train" else ("models", "base")
             parents = {parent.key for role in roles for parent in maker.parents.get(role, ())}
             controls = [control for _, control in graph.controls.get(address, ())]
             controls += [graph.matched[address]] if address in graph.matched else []

@@ -118,5 +118,5 @@ def _talked(file: StudyFile) -> list[str]:
 def uses_ensemble(file: StudyFile, address: str) -> bool:
     """Whether the merge behind an address is compared with the probability ensemble of its parents."""
     name = address.partition(":")[0].partition(",")[0]
-    controls = file.spec.merges[name].controls
+    controls = file.spec.merges[name].controls if name in file.spec.merges else None  # the winner of a search has all
     return controls is None or "ensemble" in controls

@@ -50,6 +50,8 @@ WORK: dict[str, Work] = {
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
     "train": Work("checkpoint", "eutectic.train.tune", revision=4),
     "merge": Work("checkpoint", "eutectic.merge.stream"),
+    "search": Work("search", "eutectic.search.tune"),
+    "winner": Work("checkpoint", "eutectic.search.winner"),
     "geometry": Work("geometry", "eutectic.merge.geometry", revision=2),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", revision=2, live_module="eutectic.search.unwritten", live_door="evaluate"),
     "rescore": Work("evaluation", "eutectic.evaluate.rescore", revision=2, live_module="eutectic.search.unwritten", live_door="rescore"),
