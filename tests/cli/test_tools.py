@@ -1,6 +1,7 @@
 """The one-off tools on real (tiny) folders: what they write, and what bad input gets."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -142,10 +143,31 @@ def test_evaluate_scores_folders_on_files(tmp_path: Path, tiny: Path) -> None:
         for i in range(6)
     ]
     (tmp_path / "exam.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
-    done = eutectic("evaluate", tiny, "-b", "exam.jsonl", "--out", "scores", "--json", "--threads", 1, cwd=tmp_path)
+    done = eutectic("evaluate", tiny, "-b", "exam.jsonl", "--greedy", 2, "--out", "scores", "--json", "--threads", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert list(json.loads(done.stdout)) == [str(tiny)]
-    assert len((tmp_path / "scores" / tiny.name / "items.jsonl").read_text().splitlines()) == 6
+    cells = json.loads(done.stdout)[str(tiny)]["cells"]
+    assert {cell["form"]: cell["n"] for cell in cells} == {"cloze": 6, "letter": 6, "greedy": 2}
+    assert all(cell["low"] <= cell["accuracy"] <= cell["high"] for cell in cells)
+    assert len((tmp_path / "scores" / tiny.name / "items.jsonl").read_text().splitlines()) == 14
+
+
+def test_evaluate_takes_every_kind_of_item_under_named_prompts(tmp_path: Path, tiny: Path) -> None:
+    items = [
+        {"id": "c", "question": "What is nacre?", "options": ["a composite", "a fibre"], "answer": 0},
+        {"id": "t", "kind": "true_false", "question": "Nacre is a metal.", "answer": False},
+        {"id": "n", "kind": "numeric", "question": "How stiff is nacre?", "value": 70, "unit": "GPa"},
+        {"id": "s", "kind": "short", "question": "What is nacre's mineral?", "answers": ["aragonite"]},
+    ]
+    (tmp_path / "exam.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "prompts.yaml").write_text("expert: {system: You know shells.}\nbare: {chat: false, instruction: In one word.}\n")
+    told = eutectic("evaluate", tiny, "-b", "exam.jsonl", "--prompt", "prompts.yaml", "--threads", 1, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    for prompt in ("expert", "bare"):
+        assert re.search(rf"exam test: \S+ \[.*\] of 2 items by letter, prompt {prompt}", told.stdout), told.stdout
+        assert re.search(rf"exam test: \S+ \[.*\] of 4 items in words, prompt {prompt}, .* not in the form asked for", told.stdout)
+    refused(eutectic("evaluate", tiny, "-b", "exam.jsonl", "--form", "essay", cwd=tmp_path), "no form 'essay'", "constrained")
+    (tmp_path / "prompts.yaml").write_text("expert:\n  sistem: You know shells.\n")
+    refused(eutectic("evaluate", tiny, "-b", "exam.jsonl", "--prompt", "prompts.yaml", cwd=tmp_path), "prompts.yaml, line 2", "sistem")
 
 
 @pytest.mark.parametrize(

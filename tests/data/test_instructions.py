@@ -3,10 +3,11 @@
 from eutectic.data import instructions
 from eutectic.evaluate import prompts
 from eutectic.specs.rows import Item, Message
+from eutectic.specs.steps import PLAIN
 
 
 def asked_in_words(item: Item) -> list[Message]:
-    return prompts.conversation(prompts.PLAIN, item, "greedy", prompts.order(item))
+    return prompts.conversation(PLAIN, item, "greedy", prompts.order(item))
 
 
 def test_questions_by_letter_are_worded_as_in_evaluation() -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from eutectic.artifacts import ITEMS, Artifact, write_rows
-from eutectic.evaluate import contexts, prompts
+from eutectic.evaluate import contexts
 from eutectic.specs.rows import Item
+from eutectic.specs.steps import PLAIN
 
 NAMES = ("collagen", "keratin", "aragonite", "chitin", "elastin", "fibroin", "calcite", "apatite")
 
@@ -33,5 +34,5 @@ def benchmark(place: Path) -> Artifact:
 
 def cloze_groups(tokenizer, asked):
     """The options of items after their questions, as the plain prompt asks them."""
-    wanted = [contexts.asked(prompts.PLAIN, item, (), "b") for item in asked]
-    return contexts.groups(tokenizer, prompts.PLAIN, "cloze", wanted, [item.options for item in asked])
+    wanted = [contexts.asked(PLAIN, item, (), "b") for item in asked]
+    return contexts.groups(tokenizer, PLAIN, "cloze", wanted, [item.options for item in asked])

@@ -11,7 +11,7 @@ from eutectic.models import loading
 from eutectic.specs.rows import Extracted, Item
 from eutectic.specs.steps import PromptStep
 
-GREEDY = PromptStep.model_validate({"name": "", "forms": ("greedy",)})
+GREEDY = PromptStep(forms=("greedy",))
 KINDS = [
     Item(id="c", group="g", question="What is silk?", options=("a fibre", "a metal", "a gas"), answer=0),
     Item(id="t", group="g", kind="true_false", question="Silk is a metal.", options=("True", "False"), answer=1),
@@ -44,6 +44,7 @@ def test_a_larger_subset_holds_the_smaller_one_and_no_dev_item():
     assert large[:5] == small
     assert Counter(item.split for item in large) == {"test": 20}
     assert subset(items[::-1], 5) == small
+    assert len(subset(items, None)) == 40
 
 
 def test_a_judged_row_keeps_the_text(model):

@@ -7,7 +7,7 @@ from eutectic.errors import InputError
 from eutectic.evaluate import contexts, prompts
 from eutectic.models import loading
 from eutectic.specs.rows import Item
-from eutectic.specs.steps import PromptStep
+from eutectic.specs.steps import PLAIN, PromptStep
 
 
 def item(name, question="What is silk?", options=("a fibre", "a metal", "a gas", "a rock")):
@@ -43,7 +43,7 @@ def test_letters_are_balanced_and_every_order_is_a_permutation():
 
 def test_a_numeric_item_names_its_unit():
     numeric = Item(id="n", group="g", kind="numeric", question="Melting point of iron?", value=1811.0, unit="kelvin")
-    (message,) = prompts.conversation(prompts.PLAIN, numeric, "greedy", ())
+    (message,) = prompts.conversation(PLAIN, numeric, "greedy", ())
     assert "kelvin" in message.content
     assert message.content.endswith("Melting point of iron?")
 

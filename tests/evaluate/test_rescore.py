@@ -8,11 +8,13 @@ from eutectic.evaluate import rescore, score
 from eutectic.specs.rows import ItemScore
 from eutectic.specs.steps import EvaluateStep, PromptStep, RescoreStep
 
+CLOZE = (PromptStep(forms=("cloze",)),)
+
 
 def evaluation(folder, name, model, benchmark):
     out = folder / name
     out.mkdir()
-    score.build(EvaluateStep(), {"model": (model,), "benchmarks": (benchmark,)}, out, Context())
+    score.build(EvaluateStep(prompts=CLOZE), {"model": (model,), "benchmarks": (benchmark,)}, out, Context())
     return Artifact("evaluation", name, "k", out)
 
 
@@ -35,7 +37,7 @@ def compared(tmp_path, tiny, tiny_other, benchmark_artifact):
 
 
 def test_items_close_in_any_model_are_scored_in_float32(tmp_path, compared):
-    ledger = rescore.build(RescoreStep(), compared, tmp_path, Context())
+    ledger = rescore.build(RescoreStep(prompts=CLOZE), compared, tmp_path, Context())
     rows = read_rows(tmp_path / ITEMS, ItemScore)
     before = read_rows(compared["own"][0].path / ITEMS, ItemScore)
     assert {row.id for row in rows if row.precision == "float32"} == {"c1", "c2"}
@@ -63,7 +65,7 @@ def test_nothing_close_loads_nothing(tmp_path, compared):
 def test_rows_of_an_equal_model_are_passed_on(tmp_path, compared):
     own = compared["own"][0].path
     write_json(own / SUMMARY, {**read_json(own / SUMMARY), "equal_to": "slerp:x"})
-    rescore.build(RescoreStep(), compared, tmp_path, Context())
+    rescore.build(RescoreStep(prompts=CLOZE), compared, tmp_path, Context())
     assert read_json(tmp_path / SUMMARY)["equal_to"] == "slerp:x"
     assert read_rows(tmp_path / ITEMS, ItemScore) == read_rows(own / ITEMS, ItemScore)
 

@@ -36,10 +36,10 @@ def test_every_choice_item_is_weighed_and_a_subset_asked(built):
     assert [row.id for row in weighed] == [f"c{n}" for n in range(24)]
     assert all(len(row.log_likelihoods) == len(row.tokens) == 4 and row.margin >= 0 for row in weighed)
     assert all(row.score == (row.choice == row.answer) for row in weighed)
-    assert len([row for row in asked if row.id.startswith("c")]) == 5
-    assert len([row for row in asked if row.id.startswith("n")]) == 4
+    assert [row.id for row in rows if row.form == "letter"] == [row.id for row in weighed]
+    assert len(asked) == 5
     assert all(row.split == "test" for row in asked)
-    assert (ledger["cloze_items"], ledger["greedy_items"]) == (24, 9)
+    assert (ledger["cloze_items"], ledger["letter_items"], ledger["greedy_items"]) == (24, 24, 5)
 
 
 def test_the_summary_counts_the_rows(built):
@@ -64,16 +64,16 @@ def test_every_model_is_asked_the_same_items(tmp_path, built, tiny_other, benchm
     assert [(r.id, r.form) for r in others] == [(r.id, r.form) for r in built[1]]
 
 
-def test_without_greedy_numeric_items_are_still_asked(tmp_path, tiny, benchmark_artifact):
+def test_without_a_bound_every_test_item_is_answered_in_words(tmp_path, tiny, benchmark_artifact):
     out = tmp_path / "plain"
     out.mkdir()
-    assert score.build(EvaluateStep(), parents_of(tiny, benchmark_artifact), out, Context())["greedy_items"] == 4
+    assert score.build(EvaluateStep(), parents_of(tiny, benchmark_artifact), out, Context())["greedy_items"] == 18 + 4
 
 
 def test_a_model_without_chat_template_cannot_be_asked(tmp_path, tiny, benchmark_artifact):
     folder = shutil.copytree(tiny, tmp_path / "bare")
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(InputError, match=r"no chat template.*greedy: 0"):
+    with pytest.raises(InputError, match=r"no chat template and prompt 'plain' asks in one \(letter form\).*chat: false"):
         score.check(EvaluateStep(greedy=5), parents_of(folder, benchmark_artifact))
     with pytest.raises(InputError, match="instruct: the model has no chat template"):
         score.build(EvaluateStep(greedy=5), parents_of(folder, benchmark_artifact), tmp_path, Context())

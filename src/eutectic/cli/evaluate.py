@@ -25,8 +25,11 @@ def command(
         list[Path] | None,
         typer.Option("--prompt", metavar="FILE", help="YAML of named prompts, as under `prompts` in a study; all are used"),
     ] = None,
-    form: Annotated[list[str] | None, typer.Option("--form", help="score in this form only; may be given again")] = None,
-    greedy: Annotated[int, typer.Option("--greedy", min=0, help="items a benchmark that are also answered in words")] = 0,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", help="cloze, letter, greedy or constrained instead of the prompt's forms; may be given again"),
+    ] = None,
+    greedy: Annotated[int | None, typer.Option("--greedy", min=1, help="at most this many items a benchmark are answered in words")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="keep every item's scores in this folder")] = None,
     threads: Threads = None,
     device: Device = "auto",

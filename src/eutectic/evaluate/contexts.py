@@ -64,14 +64,9 @@ def check_template(tokenizer: PreTrainedTokenizerBase, prompt: PromptStep, form:
     """Raises `InputError` for a model that a prompt would chat with and that has no chat template."""
     if tokenizer.chat_template or not prompts.chats(prompt, form):
         return
-    if prompt == prompts.PLAIN:
-        raise InputError(
-            "the model has no chat template, so its answers in words cannot be asked for",
-            remedy="Set `greedy: 0` and leave items without options out, or give the model one with `chat_template: NAME`.",
-        )
     raise InputError(
-        f"the model has no chat template and {f'prompt {prompt.name!r}' if prompt.name else 'the prompt'} asks in one ({form} form)",
-        remedy="Set `chat: false` in the prompt, or give the model one with `chat_template: NAME`.",
+        f"the model has no chat template and prompt {prompt.name or 'plain'!r} asks in one ({form} form)",
+        remedy="Set `chat: false` in the prompt, score in cloze form only, or give the model one with `chat_template: NAME`.",
     )
 
 

@@ -16,7 +16,7 @@ from eutectic.evaluate import answer, contexts, extraction, prompts
 from eutectic.evaluate.rows import judged
 from eutectic.models.generate import end_tokens, generate
 from eutectic.models.grammar import Grammars, Matcher
-from eutectic.specs.rows import WEIGHED, Form, Item, ItemKind, ItemScore
+from eutectic.specs.rows import Form, Item, ItemKind, ItemScore
 from eutectic.specs.steps import PromptStep
 
 # Tokens an answer may have: a word with some decoration, a number with its unit, a phrase, a list of records. Talk beyond is cut off.
@@ -26,14 +26,10 @@ TOGETHER = 64
 NUMBER = r"-?[0-9]{1,9}(\.[0-9]{1,6})?(e-?[0-9]{1,2})?"
 
 
-def subset(items: Sequence[Item], count: int) -> list[Item]:
-    """The test items asked in words beside the plain prompt: the `count` lowest by hash of the id, so that every model answers the same.
-
-    Items without options can only be asked, so with `count` 0 all of them are.
-    """
-    test = sorted((item for item in items if item.split == "test"), key=lambda item: hashlib.sha256(f"greedy:{item.id}".encode()).digest())
-    weighed, others = ([item for item in test if (item.kind in WEIGHED) is kind] for kind in (True, False))
-    return [*weighed[:count], *(others[:count] if count else others)]
+def subset(items: Sequence[Item], count: int | None) -> list[Item]:
+    """The test items answered in words: the `count` lowest by hash of the id (all for None), so that every model answers the same."""
+    test = (item for item in items if item.split == "test")
+    return sorted(test, key=lambda item: hashlib.sha256(f"greedy:{item.id}".encode()).digest())[:count]
 
 
 def scores(

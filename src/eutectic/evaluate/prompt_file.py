@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from eutectic.errors import InputError
 from eutectic.specs.rows import FORM_WORDS
-from eutectic.specs.steps import PromptStep
+from eutectic.specs.steps import PLAIN, PromptStep
 from eutectic.specs.study import Name, PromptSpec
 from eutectic.yaml_file import read_yaml
 
@@ -17,21 +17,16 @@ NAMED: TypeAdapter[dict[str, PromptSpec]] = TypeAdapter(dict[Name, PromptSpec])
 
 
 def chosen(files: Sequence[Path], forms: Sequence[str]) -> tuple[PromptStep, ...]:
-    """The prompts of all files, restricted to `forms` where any are given; without files, one prompt of ours in these forms.
+    """The prompts of all files (the plain one without a file), restricted to `forms` where any are given.
 
     Raises `InputError` with file and line for what is no prompt, and for a form that is unknown.
     """
     for form in forms:
         if form not in FORM_WORDS:
             raise InputError(f"there is no form {form!r}", place="--form", remedy=f"Give one or more of {', '.join(FORM_WORDS)}.")
-    prompts = [PromptStep(name=name, **spec.model_dump()) for file in files for name, spec in read(file).items()]
-    if forms and not files:
-        return (PromptStep.model_validate({"name": "", "forms": tuple(forms)}),)
-    wanted = [tuple(form for form in prompt.forms if not forms or form in forms) for prompt in prompts]
-    kept = tuple(prompt.model_copy(update={"forms": each}) for prompt, each in zip(prompts, wanted, strict=True) if each)
-    if files and not kept:
-        raise InputError("no prompt of the files has such a form", place="--form", remedy="Leave `--form` out, or add it to `forms`.")
-    return kept
+    asked = {"forms": tuple(dict.fromkeys(forms))} if forms else {}
+    prompts = [PromptStep.named(name, spec) for file in files for name, spec in read(file).items()]
+    return tuple(prompt.model_copy(update=asked) for prompt in prompts or [PLAIN])
 
 
 def read(file: Path) -> dict[str, PromptSpec]:

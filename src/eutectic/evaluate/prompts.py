@@ -28,8 +28,6 @@ EXTRACT = (
 KEYS = tuple(Extracted.model_fields)
 CUE = "Answer:"
 
-PLAIN = PromptStep.model_validate({"name": "", "forms": ("cloze", "greedy")})
-
 
 def forms(kind: ItemKind) -> tuple[Form, ...]:
     """The forms in which an item can be scored: options are needed to weigh, and an answer of free words has no schema."""
@@ -133,6 +131,7 @@ def answer(item: Item, form: Form) -> str:
 def conversation(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int], examples: Sequence[Item] = ()) -> list[Message]:
     """The chat that asks an item.
 
+    >>> from eutectic.specs.steps import PLAIN
     >>> bone = Item(id="a", group="g", question="What is bone?", options=("tissue", "metal"), answer=0)
     >>> print(conversation(PLAIN, bone, "greedy", order(bone))[0].content)
     Answer the question with one letter only: A or B.

@@ -17,7 +17,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.artifacts import ITEMS, SUMMARY, Parents, iterate_rows, one, read_json, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.evaluate import prompts
 from eutectic.evaluate.score import Task, read_items, weigh
 from eutectic.evaluate.summary import summarise
 from eutectic.models import device, loading
@@ -79,7 +78,7 @@ def _key(row: ItemScore) -> Key:
 def _tasks(spec: RescoreStep, items: dict[str, list[Item]], wanted: set[Key]) -> list[Task]:
     """What is scored again."""
     found = []
-    for prompt in spec.prompts or (prompts.PLAIN,):
+    for prompt in spec.prompts:
         for form in WEIGHED_FORMS:
             label = f"{form}:{prompt.name}" if prompt.name else form
             for name, members in items.items():

@@ -37,7 +37,7 @@ def check(spec: EvaluateStep, parents: Parents) -> None:
     folder = one(parents, "model").folder
     if folder is not None and (folder / "config.json").is_file():
         tokenizer = loading.tokenizer(folder)
-        for prompt in spec.prompts or ((prompts.PLAIN,) if spec.greedy else ()):
+        for prompt in spec.prompts:
             for form in prompt.forms:
                 contexts.check_template(tokenizer, prompt, form)
 
@@ -89,12 +89,11 @@ def score(
 
 def tasks(spec: EvaluateStep, benchmark: str, items: Sequence[Item]) -> Iterator[Task]:
     """What is scored of a benchmark, form by form. Answers are written to test items only: the dev split picks by likelihood."""
-    for prompt in spec.prompts or (prompts.PLAIN,):
+    for prompt in spec.prompts:
         for form in prompt.forms:
             able = [item for item in items if form in prompts.forms(item.kind)]
             if form in ("greedy", "constrained"):
-                able = generated.subset(able, spec.greedy) if prompt == prompts.PLAIN else [item for item in able if item.split == "test"]
-                able = [item for item in able if spec.greedy or prompt != prompts.PLAIN or item.kind not in WEIGHED]
+                able = generated.subset(able, spec.greedy)
             if able:
                 yield Task(prompt, form, benchmark, tuple(able))
 

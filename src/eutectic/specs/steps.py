@@ -5,7 +5,7 @@ Each class documents the roles of its parents. These specs (without fields at th
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -190,9 +190,17 @@ class GeometryStep(Spec):
 
 
 class PromptStep(PromptSpec):
-    """A prompt with its name, which its rows carry."""
+    """A prompt with its name, which its rows carry; the plain one has none."""
 
-    name: str
+    name: str = ""
+
+    @classmethod
+    def named(cls, name: str, spec: PromptSpec) -> Self:
+        """A prompt of a file under its name there; `plain` takes the place of ours."""
+        return cls.model_validate({**spec.model_dump(), "name": "" if name == "plain" else name})
+
+
+PLAIN = PromptStep.model_validate({})
 
 
 class EvaluateStep(Spec):
@@ -200,8 +208,8 @@ class EvaluateStep(Spec):
     where the two merges agree within two output ulps the twin's scores stand for both. Writes an Evaluation.
     """
 
-    greedy: int = 0
-    prompts: tuple[PromptStep, ...] = ()
+    greedy: int | None = None
+    prompts: tuple[PromptStep, ...] = (PLAIN,)
     seed: int = 0
 
 
@@ -211,7 +219,7 @@ class RescoreStep(Spec):
     """
 
     margin: float = 0.5
-    prompts: tuple[PromptStep, ...] = ()
+    prompts: tuple[PromptStep, ...] = (PLAIN,)
 
 
 class GeneralStep(Spec):

@@ -257,10 +257,10 @@ class EvaluationSpec(Spec):
 
     models: Patterns
     benchmarks: Patterns
-    greedy: int = Field(
-        0, ge=0, description="items a benchmark that are also answered in words (items without options always are; a prompt asks all)"
+    greedy: int | None = Field(None, gt=0, description="at most this many test items a benchmark are answered in words; all where left out")
+    prompts: tuple[Name, ...] = Field(
+        ("plain",), min_length=1, description="prompts to use; `plain` is one with all defaults, unless `prompts` says what it is"
     )
-    prompts: tuple[Name, ...] = Field((), description="prompts to use; the plain one (cloze, and words for `greedy` items) where left out")
     family: FamilySpec = Field(default_factory=lambda: FamilySpec(merges=(), forms=()), description="which comparisons are claims")
 
 

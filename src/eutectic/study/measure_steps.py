@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eutectic.errors import EutecticError
-from eutectic.specs.steps import ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, PromptStep, RescoreStep
+from eutectic.specs.steps import PLAIN, ConverseStep, EvaluateStep, GeometryStep, ImagePromptsStep, PromptStep, RescoreStep
 from eutectic.study import choose, claim_steps
 from eutectic.study.graph import Draft, Graph
 from eutectic.study.nodes import Kept, Node, Step
@@ -52,10 +52,10 @@ def _evaluation(draft: Draft, index: int) -> None:
 def _prompts(draft: Draft, index: int) -> tuple[PromptStep, ...]:
     """The prompts of an entry, in its order."""
     file = draft.file
-    names = file.spec.evaluations[index].prompts
+    names, known = file.spec.evaluations[index].prompts, {"plain": PLAIN, **file.spec.prompts}
     for position, name in enumerate(names):
-        file.known(("evaluations", index, "prompts", position), name, file.spec.prompts, "prompt")
-    return tuple(PromptStep(name=name, **file.spec.prompts[name].model_dump()) for name in names)
+        file.known(("evaluations", index, "prompts", position), name, known, "prompt")
+    return tuple(PromptStep.named(name, known[name]) for name in names)
 
 
 def _with_company(graph: Graph, chosen: list[str]) -> list[str]:
