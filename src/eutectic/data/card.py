@@ -39,9 +39,11 @@ def text(spec: DatasetStep, sources: Sequence[Artifact], summary: Mapping[str, A
         "- neither holds a group that a training row comes from",
         f"- {summary['reserved_groups']} groups kept free for benchmarks",
         "",
-        "| source | passes | rows | tokens (estimated) |",
-        "|---|---|---|---|",
+        "| source | passes | rows | tokens (estimated) | columns read |",
+        "|---|---|---|---|---|",
     ]
     for source, part in zip(sources, summary["sources"], strict=True):
-        lines.append(f"| {source.address} ({source.kind}) | {part['passes']:.3g} | {part['rows']} | {part['estimated_tokens']} |")
+        lines.append(
+            f"| {source.address} ({source.kind}) | {part['passes']:.3g} | {part['rows']} | {part['estimated_tokens']} | {part['columns']} |"
+        )
     return "\n".join(lines) + "\n"

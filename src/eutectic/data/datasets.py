@@ -45,6 +45,8 @@ def build(spec: DatasetStep, parents: Parents, out: Path, context: Context) -> d
     for file, found in ({TRAIN: rows} | unseen).items():
         write_rows(out / file, found)
     summary = _summary(rows, unseen, parts, len(barred))
+    for source, part in zip(sources, summary["sources"], strict=True):
+        part["columns"] = formats.columns(source.path, spec.kind) if source.kind == "file" else ""
     write_json(out / SUMMARY, summary)
     (out / CARD).write_text(card.text(spec, sources, summary), encoding="utf-8")
     return summary
