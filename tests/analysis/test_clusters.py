@@ -33,6 +33,13 @@ def test_one_cloud_is_seldom_called_two(monkeypatch):
     assert np.mean([clusters.clusters(points, seed=run).p <= 0.05 for run, points in enumerate(stretched)]) <= 0.1
 
 
+def test_scores_of_few_items_fall_on_few_values_and_are_not_called_two(monkeypatch):
+    monkeypatch.setattr(clusters, "CLOUDS", 39)
+    random = np.random.default_rng(9)
+    coarse = np.round(random.normal(0.5, 0.12, (80, 10, 2)) * 8) / 8
+    assert np.mean([clusters.clusters(points, seed=run).p <= 0.05 for run, points in enumerate(coarse)]) <= 0.1
+
+
 def test_two_means_finds_the_best_of_all_divisions():
     random = np.random.default_rng(2)
     points = random.normal(size=(9, 2))

@@ -78,6 +78,8 @@ def test_correlations_are_pearsons_and_those_with_a_shared_term_are_marked():
 def test_three_merges_are_too_few_for_correlations():
     with pytest.raises(InputError, match="3 models are too few for correlations; 4 are needed"):
         patterns.correlations(merges(3))
+    with pytest.raises(InputError, match="same score"):
+        patterns.correlations([patterns.Merged(f"m{i}", 0.5, (0.1 * i, 0.2)) for i in range(8)])
 
 
 def test_slope_is_ordinary_least_squares_on_the_sizes():

@@ -117,6 +117,8 @@ def test_scores_are_drawn_against_epochs_with_and_without_merge(study, found):
     scores = {**found.scores, **dict.fromkeys(shares, found.scores["instruct/cpt"])}
     section = patterns.section(view, replace(measured, scores=scores))
     assert "(n = 5 models)" in pictures(section)["epochs-1"].alt
+    assert ">2<" in pictures(section)["epochs-1"].svg
+    assert ">1.5<" not in pictures(section)["epochs-1"].svg
     assert patterns.NO_EPOCHS not in said(section)
 
 

@@ -77,11 +77,13 @@ def correlations(merges: Sequence[Merged], *, seed: int = 0) -> list[Correlation
     """Score, deviation from expected and improvement over the best parent, each with expected score, diversity and features.
 
     Deviation and improvement hold the parents' scores, and so do expected score and diversity: those four are coupled. Columns without
-    spread are left out. Raises `InputError` below `FEWEST_MODELS` merges.
+    spread are left out. Raises `InputError` below `FEWEST_MODELS` merges, and where all have one score.
     """
     if len(merges) < FEWEST_MODELS:
         raise InputError(f"{len(merges)} models are too few for correlations; {FEWEST_MODELS} are needed")
     score, expected, best = (np.array([getattr(each, name) for each in merges]) for name in (SCORE, EXPECTED, "best"))
+    if not np.ptp(score):
+        raise InputError("all models have the same score: nothing goes with it")
     rows = ((SCORE, np.zeros(len(merges))), (DEVIATION, expected), (IMPROVEMENT, best))
     columns = {EXPECTED: expected, DIVERSITY: np.array([each.diversity for each in merges])}
     columns |= {name: np.array([each.features[name] for each in merges], float) for name in merges[0].features}

@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from eutectic.report.blocks import Figure
 
@@ -120,6 +121,8 @@ def lines(
                 marker=POINTS[place % len(POINTS)], markersize=3.6, markeredgewidth=0, markevery=_every(len(x), place), label=label,
             )  # fmt: skip
         plain(axes, labels)
+        if all(isinstance(place, int) for x, _ in series.values() for place in x):
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))  # there is no epoch 1.5
         values = [value for _, y in series.values() for value in y]
         if logs and min(values, default=0) > 0 and max(values) / min(values) > LOGARITHMIC:
             _logarithmic(axes, min(values), max(values))

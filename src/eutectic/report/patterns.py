@@ -33,7 +33,8 @@ GAINED = (
 )
 CLUSTERED = (
     "Score against expected score of all merges, in two clusters (K-means on z-scores; crosses: centroids), and the tree of the same "
-    "points. Dashed: as expected; numbers: places in the tree. Two clusters are always found: see the silhouette beside that of one cloud."
+    "points. Dashed: as expected; numbers: places in the tree. Two clusters are always found: see the silhouette beside that of one cloud. "
+    "Merges of the same parents share their expected score, which alone can make a cluster."
 )
 CORRELATED = (
     "Pearson's r over merges; below it the range of r in 95 % of permutations of the scores, which keep what two columns share; bold: "
@@ -119,7 +120,12 @@ def _clusters(drawn: dict[Cell, list[Merged]], seed: int) -> list[Block]:
     split = [cell_title(cell) for cell, p in zip(found, adjusted, strict=True) if p <= ALPHA]
     told = f"told from one cloud in {'; '.join(split)}" if split else "in no cell told from one cloud"
     table = _cluster_table({cell: (groups, len(drawn[cell])) for cell, (groups, _) in found.items()}, adjusted)
-    return [Figures(panels, CLUSTERED), Text(f"Two clusters are {told} (silhouette, Holm over {len(found)} cells)."), table, *notes]
+    return [
+        Figures(panels, CLUSTERED),
+        Text(f"Two clusters are {told} (silhouette, Holm over {len(found)} {'cell' if len(found) == 1 else 'cells'})."),
+        table,
+        *notes,
+    ]
 
 
 def _cluster_table(found: dict[Cell, tuple[Clusters, int]], adjusted: Sequence[float]) -> Table:
