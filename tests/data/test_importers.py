@@ -5,8 +5,10 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow
 import pytest
 from example_ontology import source
+from pyarrow import parquet
 
 from eutectic.data.benchmark_file import locate, packaged, read_items
 from eutectic.data.importers import split_options
@@ -83,6 +85,14 @@ def test_chembench(tmp_path):
     choice, number = found.items
     assert (choice.options[choice.answer], choice.group, choice.topic) == ("y", "u1", "materials_science")
     assert (number.kind, number.value) == ("numeric", 12.5)
+
+
+def test_parquet_gives_what_json_lines_give(tmp_path):
+    rows = [{"name": "t", "uuid": "u1", "examples": [{"input": "q", "target_scores": '{"x": 0, "y": 1}', "target": None}]}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "tasks.parquet")
+    found = read_items(tmp_path / "tasks.parquet", BenchmarkStep(dev=0.0))
+    assert found == read(tmp_path, "tasks.jsonl", rows)
+    assert found.shape == "ChemBench"
 
 
 MASCQA = [
@@ -199,7 +209,10 @@ def test_a_benchmark_is_a_file_or_a_packaged_one(tmp_path):
         ("a.json", '[{"question": "q"}, 3]', "entry 2: holds no JSON object"),
         ("a.json", "{", "is not JSON"),
         ("a.jsonl", "", "holds no item"),
-        ("a.parquet", "PAR1", "no reader"),
+        ("a.xlsx", "PK", "no reader"),
+        ("a.parquet", "PAR1", "no whole Parquet file"),
+        ("a.csv", "", "holds no item"),
+        ("a.json", "", "holds no item"),
         ("a.jsonl", [{"examples": [{"input": "q", "target_scores": "{x"}]}], r"line 1: has the keys of ChemBench, but"),
         ("a.jsonl", [{"question": "q", "choices": 3, "answer": 0}], r"line 1: has the keys of documents of lm-evaluation-harness, but"),
         ("a.jsonl", [{"question": "q", "choices": ["x", "y"], "answer": 2}], r"line 1: answer: the answer 2 is not among"),

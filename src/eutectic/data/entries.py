@@ -1,4 +1,4 @@
-"""Files of questions as entries: JSON lines, JSON, CSV and TSV, each entry with the place it stands at."""
+"""Files of questions as entries: JSON lines, JSON, CSV, TSV and Parquet, each entry with the place it stands at."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eutectic.data import parquet
 from eutectic.data.readers import json_lines
 from eutectic.errors import InputError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One object of a file. `line` is where it begins, None inside a JSON document, where `place` says which one it is.
+    """One object of a file. `line` is where it begins, None in JSON documents and Parquet, where `place` says which one it is.
 
     A table without a header gives its cells under `cells`.
     """
@@ -52,35 +53,47 @@ def read(file: Path) -> list[Entry]:
         raise InputError(
             f"no reader for `{file.suffix or file.name}` files of questions",
             file=file,
-            remedy=f"Formats read: {', '.join(READERS)}. A Parquet file becomes JSON lines with `to_json` of `datasets` or pandas.",
+            remedy=f"Formats read: {', '.join(READERS)}.",
         )
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="Check the path and its permissions.") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"is not UTF-8 text (byte {error.start})", file=file, line=line, remedy="Convert it to UTF-8.") from error
-    entries = list(READERS[file.suffix.lower()](file, text)) if text.strip() else []
+    entries = list(READERS[file.suffix.lower()](file))
     if not entries:
         raise InputError("holds no item", file=file, remedy="Write one JSON object a line: question, options, answer.")
     return entries
 
 
-def _lines(file: Path, _: str) -> Iterator[Entry]:
+def _text(file: Path) -> str:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file, remedy="Check the path and its permissions.") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(f"is not UTF-8 text (byte {error.start})", file=file, line=line, remedy="Convert it to UTF-8.") from error
+
+
+def _lines(file: Path) -> Iterator[Entry]:
+    _text(file)
     for number, value in json_lines(file):
         yield Entry(file, value, line=number)
 
 
-def _document(file: Path, text: str) -> Iterator[Entry]:
+def _rows(file: Path) -> Iterator[Entry]:
+    for number, value in parquet.rows(file):
+        yield Entry(file, value, place=f"entry {number}")
+
+
+def _document(file: Path) -> Iterator[Entry]:
     """The objects of a JSON list, or one object; JSON lines under the name `.json` are read as such."""
+    text = _text(file)
+    if not text.strip():
+        return
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from _lines(file, text)
+            yield from _lines(file)
             return
         raise InputError(f"is not JSON ({error.msg})", file=file, line=error.lineno, remedy="Mend the file.") from error
     for number, each in enumerate(value if isinstance(value, list) else [value], 1):
@@ -89,9 +102,11 @@ def _document(file: Path, text: str) -> Iterator[Entry]:
         yield Entry(file, each, place=f"entry {number}")
 
 
-def _table(file: Path, text: str) -> Iterator[Entry]:
+def _table(file: Path) -> Iterator[Entry]:
     """Rows by the names of the header, or bare cells where the first row has no cell `question`."""
-    rows = list(_cells(file, text))
+    rows = list(_cells(file, _text(file)))
+    if not rows:
+        return
     header = [cell.strip().lower() for cell in rows[0][1]]
     if "question" not in header:
         yield from (Entry(file, {"cells": cells}, line=line) for line, cells in rows)
@@ -117,10 +132,11 @@ def _cells(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"is no table ({error})", file=file, line=begins, remedy="Mend the quotes of that row.") from error
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[Entry]]] = {
+READERS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     ".jsonl": _lines,
     ".ndjson": _lines,
     ".json": _document,
     ".csv": _table,
     ".tsv": _table,
+    ".parquet": _rows,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from eutectic.data import parquet
 from eutectic.data.readers import json_lines
 from eutectic.errors import InputError
 from eutectic.specs.rows import InstructionRow, PreferenceRow, TextRow
@@ -133,26 +134,12 @@ def needed(kind: str) -> str:
 def _values(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and columns of every row."""
     if file.suffix.lower() == ".parquet":
-        yield from _parquet(file)
+        yield from parquet.rows(file)
         return
     try:
         yield from json_lines(file)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=file, remedy="Rows are read from UTF-8 JSON lines or Parquet.") from error
-
-
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise InputError("is a Parquet file", file=file, remedy="Install what reads it: pip install 'eutectic[parquet]'.") from error
-    try:
-        number = 0
-        for batch in parquet.ParquetFile(file).iter_batches():
-            for number, value in enumerate(batch.to_pylist(), number + 1):  # noqa: B020 - counts on over the batches
-                yield number, value
-    except (OSError, ArrowException) as error:
-        raise InputError(f"is no whole Parquet file ({error})", file=file, remedy="Fetch it again.") from error
 
 
 def _row(value: Values, kind: str, columns: tuple[str, ...], file: Path, number: int) -> AnyRow:

@@ -175,7 +175,7 @@ def _mascqa(entry: Entry) -> list[Imported]:
 
 
 def _paper(entry: Entry) -> list[Imported]:
-    """The paper's two benchmarks. Their own numbers are not taken as ids: they begin anew with the second type of question."""
+    """The paper's two benchmarks. Their own numbers are not taken as ids: they repeat."""
     value = entry.value
     reference = str(_first(value, "reference", "citation") or "").strip()
     shared = {"topic": str(value.get("category") or ""), **({"group": reference, "source_ids": [reference]} if reference else {})}
