@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from eutectic.artifacts import Artifact, read_json, read_rows
+from eutectic.artifacts import FINDINGS, Artifact, read_json, read_rows
 from eutectic.context import Context
 from eutectic.data import contamination
-from eutectic.data.contamination import FINDINGS
 from eutectic.data.overlap import Index, words
 from eutectic.errors import InputError
 from eutectic.specs.rows import Finding, Item

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eutectic.artifacts import ITEMS, SUMMARY, TRAIN, Artifact, Parents, iterate_rows, one, read_rows, write_json, write_rows
+from eutectic.artifacts import FINDINGS, ITEMS, SUMMARY, TRAIN, Artifact, Parents, iterate_rows, one, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.data import roles
 from eutectic.data.formats import SCHEMAS, AnyRow
@@ -23,7 +23,6 @@ from eutectic.errors import InputError
 from eutectic.specs.rows import Finding, InstructionRow, Item, TextRow
 from eutectic.specs.steps import ContaminationStep, DatasetStep
 
-FINDINGS = "findings.jsonl"
 # Rows kept of one item and kind of match; the rest tells nothing new.
 KEPT_ROWS = 3
 SHOWN_ITEMS, SHOWN_CHARACTERS = 3, 160

@@ -222,6 +222,13 @@ class RescoreStep(Spec):
     prompts: tuple[PromptStep, ...] = (PLAIN,)
 
 
+class CanaryStep(Spec):
+    """Parents: `model` (a start or trained model), `benchmarks`. Writes a Canary: whether the model met them before."""
+
+    items: int = 200  # of a benchmark, whose options are read without their questions
+    seed: int = 0
+
+
 class GeneralStep(Spec):
     """Parents: `model`, `tasks` (the folder of the study's own tasks, at most one). Writes a General: results of lm-evaluation-harness.
 

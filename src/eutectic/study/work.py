@@ -55,6 +55,7 @@ WORK: dict[str, Work] = {
     "geometry": Work("geometry", "eutectic.merge.geometry", revision=2),
     "evaluate": Work("evaluation", "eutectic.evaluate.score", revision=3, live_module="eutectic.search.unwritten", live_door="evaluate"),
     "rescore": Work("evaluation", "eutectic.evaluate.rescore", revision=3, live_module="eutectic.search.unwritten", live_door="rescore"),
+    "canary": Work("canary", "eutectic.evaluate.canary"),
     "general": Work("general", "eutectic.evaluate.general", live_module="eutectic.search.unwritten", live_door="general"),
     "converse": Work("transcript", "eutectic.converse.interview"),
     "image_prompts": Work("image_prompts", "eutectic.converse.image_prompts"),
