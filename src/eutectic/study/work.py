@@ -44,7 +44,7 @@ class Work:
 WORK: dict[str, Work] = {
     "corpus": Work("corpus", "eutectic.data.corpus", revision=2),
     "dataset": Work("dataset", "eutectic.data.datasets", revision=3),
-    "benchmark": Work("benchmark", "eutectic.data.benchmarks"),
+    "benchmark": Work("benchmark", "eutectic.data.benchmarks", revision=2),
     "contamination": Work("contamination", "eutectic.data.contamination"),
     "adopt": Work("checkpoint", "eutectic.train.adopt"),
     "reference": Work("reference_logprobs", "eutectic.train.reference"),
