@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "comparisons", "accuracy", "merges", "functionality", "patterns", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "merges", "strategies", "functionality", "patterns", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ def test_a_gain_is_named_with_its_family(study):
         "this checkpoint of paper:instruct/cpt-sft-dpo by"
     )
     assert sentence.endswith("no other gain is shown.")
+    assert "strategy" not in sentence
 
 
 def test_without_gains_the_sentence_says_how_small_they_could_be(study):
@@ -36,12 +37,3 @@ def test_a_change_that_chance_could_make_is_called_so(study):
     assert "chance" not in told  # this one excludes zero
     (doubtful,) = verdict._change(study.find("instruct/cpt-sft-orpo", "train"))
     assert "points, a change that chance could make)" in doubtful
-
-
-def test_one_seed_says_nothing_of_a_strategy(study):
-    assert "these checkpoints" in verdict.reach(study)
-    two = tuple(
-        replace(s, spec=s.spec.model_copy(update={"seed": 18})) if s.address == "instruct/cpt" and s.kind == "train" else s
-        for s in study.steps
-    )
-    assert "2 seeds" in verdict.reach(replace(study, steps=two))

@@ -6,6 +6,7 @@ seeds, the same on both sides, seeds are a sample as items are, and the interval
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from eutectic.analysis.statistics import LEVEL, POWER, SAME, Floats, Groups, clu
 from eutectic.analysis.table import Cell, Scores, align, cells_of
 
 SEEDS = 3  # fewer say nothing of other seeds
+SEED = re.compile(r"#\d+")  # the seed in the address of a model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ in one form (cloze, letter, greedy, constrained) of one split.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +68,11 @@ def read_scores(folder: Path, name: str) -> Scores:
         side.setdefault((part(row), row.label), {})[row.benchmark, row.id] = row
     summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
     return Scores(name, cells, dev, str(summary.get("equal_to") or ""))
+
+
+def on_dev(scores: Scores) -> Scores:
+    """The same model on the items of the dev split."""
+    return replace(scores, cells=scores.dev, dev={})
 
 
 def cells_of(scores: Sequence[Scores]) -> list[Cell]:

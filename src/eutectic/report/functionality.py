@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from eutectic.analysis.compare import ALPHA
 from eutectic.analysis.effects import KIND_WORDS, KINDS, Split
 from eutectic.analysis.functionality import Novelty
 from eutectic.analysis.statistics import holm
+from eutectic.analysis.strategy import SEED
 from eutectic.analysis.synergy import cell_name
 from eutectic.report import merged
 from eutectic.report.blocks import Block, Section, Table, Text, Value, headed, interval, number
@@ -19,7 +19,6 @@ from eutectic.report.results import Results
 from eutectic.report.view import StudyView
 
 TITLE = "New functionality, knowledge or format, diversity"
-SEED = re.compile(r"#\d+")
 NEW = (
     "New functionality: items that a merge reliably has right and every parent reliably wrong: in every order of the options or, in one "
     f"order, by more than {functionality.SURE_MARGIN:g} nats. By chance: the most that a parent has in the merge's place; other seeds: the "

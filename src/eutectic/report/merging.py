@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eutectic.analysis.compare import Comparison, from_row
 from eutectic.analysis.synergy import BEST, CONTROL_NAMES
 from eutectic.analysis.table import PARTS, Cell, cell_order
-from eutectic.report import figures
+from eutectic.report import figures, picked
 from eutectic.report.accuracy import cell_title
 from eutectic.report.blocks import Block, Card, Cards, Figure, Figures, Section, Table, Text, Value, headed, interval
 from eutectic.report.results import Results
@@ -20,6 +20,8 @@ def section(view: StudyView, results: Results) -> Section:
     if not results.synergies:
         return Section("merges", "Merges against parents and controls")
     blocks: list[Block] = [Figures(forests(results), FOREST_CAPTION), _verdicts(results), _comparisons(results)]
+    if best := picked.picks(results):
+        blocks.append(picked.table(best))
     if same := equals(view, results):
         blocks.append(Text(same))
     blocks.append(Text(FAMILIES, "note"))
@@ -96,7 +98,7 @@ def _comparisons(results: Results) -> Table:
         "groups|count",
         "merge, %|percent",
         "other, %|percent",
-        "difference, points [95 %]|span",
+        "difference, points [95 % over items]|span",
         "difference|points",
         "low|points",
         "high|points",

@@ -25,6 +25,7 @@ def table(
     `words` name the share of the model compared against, the model's own, and their difference, whose bounds stand in the CSV alone.
     """
     before, after, change = words
+    covers = " or ".join(sorted({each.covers for _, each in tests}))
     columns = headed(
         *leading,
         "part",
@@ -33,7 +34,7 @@ def table(
         "groups|count",
         f"{before}, %|percent",
         f"{after}, %|percent",
-        f"{change}, points [95 %]|span",
+        f"{change}, points [95 % over {covers}]|span",
         f"{change}|points",
         "low|points",
         "high|points",

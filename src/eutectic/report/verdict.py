@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eutectic.analysis.compare import Comparison
 from eutectic.analysis.synergy import cell_name, points
+from eutectic.report import picked, strategies
 from eutectic.report.arms import ledger
 from eutectic.report.blocks import duration
 from eutectic.report.held_out import changes
@@ -15,8 +16,14 @@ from eutectic.report.view import StepView, StudyView
 
 
 def sentences(view: StudyView, results: Results) -> list[str]:
-    """What merging bought; what training did to the benchmarks; what it did to held-out rows; what was made; how far this reaches."""
-    return [merged(results), learned(view, results), trained(view), made(view), reach(view)]
+    """What merging bought, and the best merge; what training did to benchmarks and to held-out rows; what was made; how far it reaches."""
+    return [
+        merged(results) + picked.sentence(results),
+        learned(view, results),
+        trained(view),
+        made(view),
+        strategies.sentence(view, results),
+    ]
 
 
 def made(view: StudyView) -> str:
@@ -130,19 +137,6 @@ def _unseen(family: Sequence[Comparison]) -> str:
         worst[each.part, each.form] = max(worst.get((each.part, each.form), 0.0), each.detectable)
     told = " or ".join(f"{points(size)} points on {cell_name(*cell)}" for cell, size in worst.items())
     return f"a gain of less than {told} could not have been seen reliably"
-
-
-def reach(view: StudyView) -> str:
-    """What the intervals cover. A sentence about a strategy would need several training seeds."""
-    seeds = {getattr(step.spec, "seed", view.seed) for step in view.of("train")}
-    if len(seeds) > 1:
-        return (
-            f"Chains were trained with {len(seeds)} seeds; intervals here cover items only, so every sentence is about these checkpoints."
-        )
-    return (
-        "All of this is about these checkpoints: one training seed, intervals over items and not over training runs, "
-        "so nothing is said of a strategy."
-    )
 
 
 def _count(number: int, noun: str) -> str:
