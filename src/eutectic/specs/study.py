@@ -217,7 +217,9 @@ class SearchSpec(Spec):
 class BenchmarkSpec(Spec):
     """Questions to score: a file, or made from a corpus."""
 
-    file: str | None = Field(None, description="JSON lines of items, relative to the study file")
+    file: str | None = Field(
+        None, description="questions (docs/measuring.md), relative to the study file, or the name of a packaged benchmark"
+    )
     corpus: str | None = Field(None, description="corpus the items are made from")
     kind: Literal["choice", "numeric"] = Field("choice", description="what is made from the corpus")
     role: Literal["acquired", "unseen", ""] = Field("", description="what training saw of it; checked against the lineage")
@@ -311,9 +313,9 @@ class StudySpec(Spec):
     chains: tuple[ChainSpec, ...] = ()
     merges: dict[Name, MergeSpec] = Field(default_factory=dict)
     benchmarks: dict[Name, BenchmarkSpec] = Field(default_factory=dict)
+    search: dict[Name, SearchSpec] = Field(default_factory=dict)
     prompts: dict[Name, PromptSpec] = Field(default_factory=dict)
     evaluations: tuple[EvaluationSpec, ...] = ()
-    search: dict[Name, SearchSpec] = Field(default_factory=dict)
     general: tuple[GeneralSpec, ...] = ()
     conversations: dict[Name, ConversationSpec] = Field(default_factory=dict)
     image_prompts: dict[Name, ImagePromptsSpec] = Field(default_factory=dict)
