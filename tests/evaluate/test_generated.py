@@ -1,11 +1,10 @@
-import re
 from collections import Counter
 
 import pytest
 import torch
 
 from eutectic.context import Context
-from eutectic.evaluate import generated, prompts
+from eutectic.evaluate import extraction, generated, prompts
 from eutectic.evaluate.generated import row, subset
 from eutectic.models import loading
 from eutectic.specs.rows import Extracted, Item
@@ -61,16 +60,16 @@ def test_a_constrained_answer_never_breaks_the_form(model, chat):
     asked = [item for item in KINDS if "constrained" in prompts.forms(item.kind)]
     rows = generated.scores(*model, prompt, "constrained", "b", asked, KINDS, Context())
     assert [each.id for each in rows] == ["c", "t", "n", "e"]
-    assert not any(each.format_failure for each in rows[:3]), [each.text for each in rows]
-    assert re.match(r' ?\[\{"material": "', rows[3].text)  # a random model finds no end; what it has written is as asked for
+    assert not any(each.format_failure for each in rows), [each.text for each in rows]
+    assert len(extraction.restored(rows[3].parsed)) >= 1
     assert rows[0].choice in (0, 1, 2)
     assert rows[1].choice in (0, 1)
     assert all(each.label == "constrained:p" for each in rows)
 
 
 def test_free_answers_of_a_random_model_break_it(model):
-    rows = generated.scores(*model, GREEDY, "greedy", "b", KINDS, KINDS, Context())
-    assert sum(each.format_failure for each in rows) >= 4
+    rows = generated.scores(*model, GREEDY, "greedy", "b", KINDS[:4], KINDS, Context())
+    assert sum(each.format_failure for each in rows) >= 3
 
 
 def test_plain_text_answers_end_with_their_line(model):
@@ -80,6 +79,6 @@ def test_plain_text_answers_end_with_their_line(model):
 
 
 def test_answers_do_not_depend_on_the_batch(model):
-    together = generated.scores(*model, GREEDY, "greedy", "b", KINDS, KINDS, Context())
-    alone = [generated.scores(*model, GREEDY, "greedy", "b", [item], KINDS, Context())[0] for item in KINDS]
+    together = generated.scores(*model, GREEDY, "greedy", "b", KINDS[:4], KINDS, Context())
+    alone = [generated.scores(*model, GREEDY, "greedy", "b", [item], KINDS, Context())[0] for item in KINDS[:4]]
     assert together == alone

@@ -15,7 +15,7 @@ from eutectic.context import Context
 from eutectic.evaluate import contexts
 from eutectic.evaluate.likelihood import log_likelihoods
 from eutectic.evaluate.prompts import CUE
-from eutectic.evaluate.rows import judged, kept
+from eutectic.evaluate.rows import judged, kept, likeliest
 from eutectic.evaluate.tree import Ask
 from eutectic.specs.rows import Item, ItemScore
 from eutectic.specs.steps import PromptStep
@@ -36,7 +36,7 @@ def rank(sums: Sequence[float], tokens: Sequence[int], priors: Sequence[float] =
     """
     weights = [1] * len(sums) if priors else tokens
     values = [(total - prior) / count for total, prior, count in zip(sums, priors or [0.0] * len(sums), weights, strict=True)]
-    best = max(range(len(values)), key=lambda i: (values[i], -i))
+    best = likeliest(values)
     margins = [(values[best] - values[i]) * min(weights[best], weights[i]) for i in range(len(values)) if i != best]
     return best, min(margins, default=0.0)
 

@@ -67,9 +67,10 @@ class Count:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of an answer, bounded so that a model which repeats itself comes to an end."""
+    """The JSON schema of an answer, bounded so that a model which repeats itself does not write one text or one list only."""
     text = {"type": "string", "maxLength": 80}
-    kinds: dict[str, Any] = dict.fromkeys(FIELDS, text) | {"value": {"anyOf": [{"type": "number"}, {"type": "null"}]}}
+    number = {"type": "number", "minimum": -1e18, "maximum": 1e18}  # without bounds 1e999 would be one
+    kinds: dict[str, Any] = dict.fromkeys(FIELDS, text) | {"value": {"anyOf": [number, {"type": "null"}]}}
     record = {"type": "object", "properties": kinds, "required": list(FIELDS), "additionalProperties": False}
     return {"type": "array", "items": record, "minItems": 1, "maxItems": 12}
 

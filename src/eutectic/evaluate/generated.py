@@ -82,7 +82,7 @@ def row(model: PreTrainedModel, prompt: PromptStep, form: Form, benchmark: str, 
 def allowed(grammars: Grammars, item: Item) -> Matcher:
     """What a constrained answer to an item may be."""
     if item.kind == "extraction":
-        return grammars.schema(extraction.schema())
+        return grammars.schema(extraction.schema(), TOKENS["extraction"])
     if item.kind == "numeric":
         return grammars.pattern(f" ?{NUMBER} {re.escape(item.unit)}" if item.unit else f" ?{NUMBER}")
     labels = prompts.labels(item, prompts.order(item))

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.context import Context
 from eutectic.evaluate import contexts, prompts
 from eutectic.evaluate.likelihood import log_likelihoods
-from eutectic.evaluate.rows import judged, kept
+from eutectic.evaluate.rows import judged, kept, likeliest
 from eutectic.specs.rows import Item, ItemScore
 from eutectic.specs.steps import PromptStep
 
@@ -42,7 +42,7 @@ def scores(
 
 def _row(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Item, rotated: Sequence[tuple[float, ...]]) -> ItemScore:
     means = kept(sum(column) / len(rotated) for column in zip(*rotated, strict=True))
-    decided = [_first(values) for values in rotated]
+    decided = [likeliest(values) for values in rotated]
     return judged(
         model,
         prompt,
@@ -50,16 +50,11 @@ def _row(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Item,
         item,
         "letter",
         score=sum(best == item.answer for best in decided) / len(decided),
-        choice=_first(means),
+        choice=likeliest(means),
         log_likelihoods=means,
         rotated=tuple(rotated),
         margin=min(map(_margin, (means, *rotated))),
     )
-
-
-def _first(values: Sequence[float]) -> int:
-    """The likeliest option, the first of equals."""
-    return max(range(len(values)), key=lambda i: (values[i], -i))
 
 
 def _margin(values: Iterable[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -30,3 +30,8 @@ def judged(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Ite
 def kept(values: Iterable[float]) -> tuple[float, ...]:
     """Nats as they are written: five decimals are far below what bfloat16 resolves."""
     return tuple(round(value, 5) for value in values)
+
+
+def likeliest(values: Sequence[float]) -> int:
+    """The option of the highest value, the first of equals."""
+    return max(range(len(values)), key=lambda i: (values[i], -i))

@@ -9,6 +9,7 @@ from typing import Any
 
 from eutectic.evaluate import extraction
 from eutectic.evaluate.prompts import hashed_order, rotations
+from eutectic.evaluate.rows import likeliest
 from eutectic.specs.rows import WEIGHED, Item, ItemScore, form_words
 
 
@@ -53,12 +54,8 @@ def _letters(rows: Sequence[ItemScore]) -> dict[str, float]:
     for row in rows:
         if len(row.log_likelihoods) == usual:
             orders = rotations(hashed_order(row.id, usual))
-            counts.update(ascii_uppercase[order.index(_likeliest(values))] for order, values in zip(orders, row.rotated, strict=False))
+            counts.update(ascii_uppercase[order.index(likeliest(values))] for order, values in zip(orders, row.rotated, strict=False))
     return {letter: counts[letter] / counts.total() for letter in ascii_uppercase[:usual]}
-
-
-def _likeliest(values: Sequence[float]) -> int:
-    return max(range(len(values)), key=lambda i: (values[i], -i))
 
 
 def _fields(rows: Sequence[ItemScore], gold: Mapping[tuple[str, str], Item]) -> dict[str, Any]:
@@ -107,12 +104,13 @@ def _line(cell: Mapping[str, Any]) -> str:
     notes = [form_words(cell["form"])]
     if "unbiased" in cell:
         notes.append(f"{cell['unbiased']:.3f} without what the model thinks of letters")
+        notes.append("likeliest " + " ".join(f"{letter} {share:.0%}" for letter, share in cell["letters"].items()))
     if cell.get("ties"):
         notes.append(f"{cell['ties']} ties")
     if "fields" in cell:
-        notes.append(
-            "; ".join(f"{field} P {f['precision']:.2f} R {f['recall']:.2f} F1 {f['f1']:.2f}" for field, f in cell["fields"].items())
-        )
+        whole = cell["fields"]["all"]
+        notes.append(f"precision {whole['precision']:.3f}, recall {whole['recall']:.3f} of fields")
+        notes.append("F1 of " + ", ".join(f"{name} {field['f1']:.3f}" for name, field in cell["fields"].items()))
     if "format_failure_rate" in cell:
         notes.append(f"{cell['format_failure_rate']:.0%} not in the form asked for")
     return f"{name}: {cell['accuracy']:.3f}{bounds} of {cell['n']} items {', '.join(notes)}"
