@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from example_items import cloze_groups
 
 from eutectic.context import Context
@@ -90,6 +91,26 @@ def test_windows_of_attention_are_kept_within_rows_and_into_the_shared_beginning
     assert max(gaps(wanted, log_likelihoods(model, groups, Context()))) < 1e-4
     model.config.sliding_window = None
     assert max(gaps(wanted, one_by_one(loading.load(_open(folder), torch.float32, CPU), groups))) > 1e-3  # the window matters
+
+
+ARCHITECTURES = ["GPT2LMHeadModel", "GPTNeoXForCausalLM", "Olmo2ForCausalLM", "Phi3ForCausalLM", "MambaForCausalLM"]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_other_architectures_are_scored_rightly_whichever_way_they_go(name):
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": 64,
+        "intermediate_size": 64,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "pad_token_id": 0,
+    }
+    model = getattr(transformers, name)(getattr(transformers, name).config_class(**sizes)).eval()
+    shared = tuple(torch.randint(1, 64, (50,)).tolist())
+    groups = [[Ask((*shared, 5 + n, *range(length)), 51) for length in (1, 3)] for n in range(25)]
+    assert max(gaps(one_by_one(model, groups), log_likelihoods(model, groups, Context()))) < 1e-4
 
 
 def _open(folder):

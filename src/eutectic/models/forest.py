@@ -122,7 +122,7 @@ def _mixed(
     for spot, (keys, _) in zip(spots, pieces, strict=True):
         torch.bmm(stacked, keys[0].transpose(1, 2), out=scores[..., spot])
     per_row = (groups * rows, heads // groups * queries)
-    torch.bmm(stacked.view(*per_row, size), key.transpose(1, 2), out=scores.view(*per_row, past + seen)[..., past:])
+    torch.bmm(stacked.reshape(*per_row, size), key.transpose(1, 2), out=scores.view(*per_row, past + seen)[..., past:])
     if softcap is not None:
         scores.div_(softcap).tanh_().mul_(softcap)
     split = scores.view(groups, rows, -1, queries, past + seen)
