@@ -108,6 +108,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor seconds, for a machine in use; with --threads 1"
+    )
     parser.add_argument("--peer-python", default=str(HERE / ".venv/bin/python"), help="an environment made from constraints-oracle.txt")
     parser.add_argument("--work", type=Path, default=HERE / ".work" / "evaluate")
     asked = parser.parse_args()
@@ -115,8 +118,8 @@ def main() -> None:
     done = subprocess.run(
         [sys.executable, str(HERE / "items.py"), str(asked.work), str(asked.items)], stdout=subprocess.PIPE, text=True, check=True
     )
-    shared = {**json.loads(done.stdout), "dtype": asked.dtype, "threads": asked.threads}
-    print(f"SmolLM2-135M-Instruct, {asked.dtype}, {asked.threads} threads", flush=True)
+    shared = {**json.loads(done.stdout), "dtype": asked.dtype, "threads": asked.threads, "clock": asked.clock}
+    print(f"SmolLM2-135M-Instruct, {asked.dtype}, {asked.threads} threads, {asked.clock} seconds", flush=True)
     results = []
     for name in asked.only.split(","):
         found = weigh(asked, shared, name) if name in TASKS else (sweep if name == "sweep" else write)(asked, shared)

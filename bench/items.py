@@ -1,7 +1,7 @@
 """Items for `bench/evaluate.py`, made from the demo's ontologies: `python bench/items.py FOLDER ITEMS`; prints where model and items are.
 
 `plain`: a question and four options. `cloze`: the same behind solved examples, 524 tokens that all items share. `letters`: the options
-lettered in the question. `passages`: behind some 400 tokens of notes that no other item has.
+lettered in the question, behind 466 tokens of solved examples. `passages`: `plain` behind some 400 tokens of notes that no other item has.
 """
 
 import json
@@ -18,7 +18,7 @@ from eutectic.models import loading
 from eutectic.specs.rows import Document, Item
 from eutectic.specs.steps import BenchmarkStep
 
-SHARED, PASSAGE = 524, 400
+CLOZE, LETTERS, PASSAGE = 524, 466, 400
 
 
 def main() -> None:
@@ -32,8 +32,6 @@ def main() -> None:
     benchmarks.build(BenchmarkStep(dev=0.1, items=max(count, 200)), parents, folder / "benchmark", Context())
     items = read_rows(folder / "benchmark" / ITEMS, Item)
     test, solved = ([item for item in items if item.split == split] for split in ("test", "dev"))
-    examples = "\n\n".join(f"{item.question} {item.options[item.answer]}" for item in solved)
-    prefix = tokenizer.decode(tokenizer(examples)["input_ids"][: SHARED - 2]) + "\n\n"
     notes = iter([document.text for document in read_rows(folder / "corpus" / DOCUMENTS, Document)] * 50)
 
     def passage() -> str:
@@ -47,10 +45,16 @@ def main() -> None:
         lines = [f"{letter}. {option}" for letter, option in zip("ABCD", item.options, strict=False)]
         return "\n".join([item.question, *lines, "Answer:"])
 
+    def behind(examples: list[str], size: int) -> str:
+        """Solved examples cut to a number of tokens."""
+        return tokenizer.decode(tokenizer("\n\n".join(examples))["input_ids"][: size - 1]) + "\n\n"
+
+    few_shot = behind([f"{item.question} {item.options[item.answer]}" for item in solved], CLOZE)
+    few_letters = behind([f"{lettered(item)} {'ABCD'[item.answer]}" for item in solved], LETTERS)
     tasks = {
         "plain": [(item.question, item.options) for item in test[:200]],
-        "cloze": [(prefix + item.question, item.options) for item in test[:count]],
-        "letters": [(lettered(item), "ABCD"[: len(item.options)]) for item in test[:count]],
+        "cloze": [(few_shot + item.question, item.options) for item in test[:count]],
+        "letters": [(few_letters + lettered(item), "ABCD"[: len(item.options)]) for item in test[:count]],
         "passages": [(passage() + item.question, item.options) for item in test[:count]],
     }
     for name, rows in tasks.items():
