@@ -10,14 +10,17 @@ import numpy as np
 
 from eutectic.analysis import family, synergy
 from eutectic.artifacts import (
+    CANARIES,
     DEV,
     DOCUMENTS,
     DROPPED,
+    FINDINGS,
     HELD_OUT,
     ITEMS,
     LEDGER,
     METRICS,
     PROMPTS,
+    SAMPLES,
     SUMMARY,
     TENSORS,
     TRAIN,
@@ -30,14 +33,29 @@ from eutectic.artifacts import (
 from eutectic.context import Context
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.base import Spec
-from eutectic.specs.rows import Document, Dropped, ImagePrompt, Item, ItemScore, TensorGeometry, TextRow, Turn
+from eutectic.specs.rows import (
+    Canary,
+    Document,
+    Dropped,
+    Finding,
+    GeneralSample,
+    ImagePrompt,
+    Item,
+    ItemScore,
+    TensorGeometry,
+    TextRow,
+    Turn,
+)
 from eutectic.specs.steps import (
     BenchmarkStep,
+    CanaryStep,
+    ContaminationStep,
     ConverseStep,
     CorpusStep,
     DatasetStep,
     EvaluateStep,
     FamilyStep,
+    GeneralStep,
     GeometryStep,
     ImagePromptsStep,
     MergeStep,
@@ -359,6 +377,59 @@ class Example:
         ledger = synergy.build(spec, {**artifacts, "family": (claims,)}, out, Context())
         self.add("synergy", merge, spec, {**roles, "family": (claims.address,)}, folder=out, ledger=ledger)
 
+    def contamination(self) -> None:
+        """Every tenth `acquired` item is in a question of the instruction rows; the text holds nothing."""
+        for dataset, every in (("text", 0), ("questions", 10)):
+            out = self.place(f"contamination-{dataset}")
+            items = [item.id for item in self.bench("acquired", False)][:: every or self.items]
+            found = [
+                Finding(item=name, kind="ngram", row=f"r{i}", answered=i % 2 == 0, overlap=f"what is enamel <{i}>")
+                for i, name in enumerate(items if every else [])
+            ]
+            write_rows(out / FINDINGS, found)
+            counts = {"ngram": len(found)} if found else {}
+            write_json(out / SUMMARY, {"items": self.items, "suspect": len(found), "too_short": 2, "findings": counts})
+            parents = {"benchmark": ("acquired",), "dataset": (dataset,)}
+            self.add("contamination", f"acquired@{dataset}", ContaminationStep(), parents, folder=out)
+
+    def canary(self, address: str, options: float, order: float) -> None:
+        """`options`: nats by which right options are likelier; `order`: nats that the published order is worth."""
+        out = self.place(f"canary-{address}")
+        random = np.random.default_rng(8)
+        rows = [
+            Canary(benchmark="acquired", check=check, id=f"acquired-{i}", group=f"g{i}", right=0,
+                   log_likelihoods=tuple(float(x) for x in random.normal(0, 1, 4) + np.array([extra, 0, 0, 0])))
+            for check, count, extra in (("options", 100, options), ("order", 10, order))
+            for i in range(count)
+        ]  # fmt: skip
+        write_rows(out / CANARIES, rows)
+        self.add("canary", address, CanaryStep(), {"model": (address,), "benchmarks": ("acquired",)}, folder=out)
+
+    def general(self, address: str, right: float) -> None:
+        """A task and a group of two tasks; the better a model is, the more of the same items it has right."""
+        out = self.place(f"general-{address}")
+        hard = np.random.default_rng(9).random((3, 200))
+        tasks = ("arc_easy", "mmlu_anatomy", "mmlu_virology")
+        rows = [
+            GeneralSample(
+                task=task,
+                item=i,
+                question=f"{task}{i}",
+                values={"acc,none": float(hard[t, i] < right), "acc_norm,none": float(hard[t, i] < right)},
+            )
+            for t, task in enumerate(tasks)
+            for i in range(200)
+        ]
+        write_rows(out / SAMPLES, rows)
+        metric = lambda name: {"value": right, "stderr": 0.03, "higher": True}  # noqa: E731
+        values = {
+            task: {"version": 1.0, "shots": 0, "items": 200, "metrics": {n: metric(n) for n in ("acc,none", "acc_norm,none")}}
+            for task in tasks
+        }
+        asked = {"arc_easy": ["arc_easy"], "mmlu": ["mmlu_anatomy", "mmlu_virology"]}
+        write_json(out / SUMMARY, {"lm_eval": "0.4.13", "asked": asked, "tasks": values})
+        self.add("general", address, GeneralStep(tasks=("arc_easy", "mmlu")), {"model": (address,)}, folder=out)
+
     def converse(self, address: str, words: str) -> None:
         out = self.place(f"talk-{address}")
         questions = (
@@ -458,6 +529,11 @@ def whole(folder: Path, items: int = 300) -> StudyView:
     made.evaluate("blend", 0.45)
     made.compare("blend", ("instruct/cpt-sft-dpo", "instruct/cpt-sft-orpo", "instruct"), {})
     made.claims()
+    made.contamination()
+    made.canary("instruct", 0.0, 0.0)
+    made.canary("instruct/cpt", 1.5, 4.0)
+    for address, right in (("instruct", 0.6), ("instruct/cpt", 0.45), ("paper:instruct/cpt-sft-dpo", 0.6)):
+        made.general(address, right)
     words = "Collagen carries load along fibrils that are staggered and cross-linked, while leaf veins carry load as a branching network of stiff tubes in a soft sheet. "
     for address in ("instruct", "instruct/cpt-sft-dpo", "paper:instruct/cpt-sft-dpo"):
         made.converse(address, words * 4 if address != "instruct" else HOSTILE + words)

@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "comparisons", "accuracy", "merges", "strategies", "functionality", "patterns", "geometry", "conversations", "image-prompts", "baselines", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "merges", "strategies", "functionality", "patterns", "general", "geometry", "conversations", "image-prompts", "baselines", "contamination", "data", "provenance",
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_an_equal_control_is_reported_as_one(report):
 
 def test_an_unfinished_study_says_what_is_missing(unfinished):
     text = unfinished.read_text()
-    assert text.count("Not run yet.") == 6  # merges, functionality, patterns, geometry, conversations, image prompts
+    assert text.count("Not run yet.") == 7  # merges, functionality, patterns, geometry, conversations, image prompts, contamination
     assert "Merges against their parents: not run yet." in text
     assert "Not scored yet: instruct/cpt." in text
     assert "not yet scored again in float32 for instruct" in text
@@ -109,7 +109,7 @@ def test_an_unfinished_study_says_what_is_missing(unfinished):
 
 def test_an_empty_study_still_has_a_page(tmp_path):
     path = page.write(StudyView("nothing", 1, "study: nothing\n"), tmp_path / "new" / "folder")
-    assert path.read_text().count("Not run yet.") == 11
+    assert path.read_text().count("Not run yet.") == 12
 
 
 def test_writing_again_gives_the_same_page_and_leaves_nothing_old(study, report, tmp_path):

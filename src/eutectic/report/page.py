@@ -12,8 +12,10 @@ import eutectic
 from eutectic.report import (
     accuracy,
     comparisons,
+    contamination,
     data,
     functionality,
+    general,
     geometry,
     merging,
     overview,
@@ -46,10 +48,12 @@ def write(view: StudyView, out: Path) -> Path:
         strategies.section(view, found),
         functionality.section(view, found),
         patterns.section(view, found),
+        general.section(view),
         geometry.section(view),
         talks.conversations(view),
         talks.image_prompts(view),
         data.benchmarks(found),
+        contamination.section(view, found),
         data.section(view),
         provenance.section(view),
     ]

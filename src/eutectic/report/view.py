@@ -84,3 +84,10 @@ class StudyView:
             if addresses := step.parents.get(role):
                 return self.model(addresses[0])
         return None
+
+    def start(self, address: str) -> StepView | None:
+        """The start model that a model goes back to; None for one that is itself a start."""
+        model = self.model(address)
+        while model is not None and model.kind not in STARTS:
+            model = self.origin(model)
+        return model if model is not None and model.address != address else None
