@@ -23,6 +23,7 @@ from eutectic.analysis.statistics import (
     sign_flip,
 )
 from eutectic.analysis.table import Measure, Scores, align, cells_of
+from eutectic.specs.rows import form_of
 
 ALPHA = 0.05
 
@@ -168,7 +169,7 @@ def compare(a: Scores, b: Scores, measure: Measure = "score", *, seed: int = 0) 
     With `format_failure` the shares are broken answers instead of right ones, in the greedy form only.
     """
     found = []
-    for cell in (each for each in cells_of([a, b]) if measure == "score" or each[1] == "greedy"):
+    for cell in (each for each in cells_of([a, b]) if measure == "score" or form_of(each[1]) == "greedy"):
         table = align([a, b], cell, measure)
         own, other = table.scores.T
         found.append(paired(own, other, table.groups, cell=cell, against=b.name, names=(b.name,), binomial=table.binomial, seed=seed))

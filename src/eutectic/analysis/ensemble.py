@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eutectic.analysis.statistics import Floats
+from eutectic.specs.rows import ItemScore
 
 
-def ensemble(log_likelihoods: Sequence[Sequence[Sequence[float]]], tokens: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.int64]:
-    """Choice `[items]` of the probability ensemble of models: argmax over options of the models' mean option probability.
+def ensemble(models: Sequence[Sequence[ItemScore]]) -> Floats:
+    """Scores `[items]` of the probability ensemble of models in a cell whose options are ranked; `models` are `[model][item]`.
 
-    Inputs are `[model][item][option]`, in nats and tokens. A model's option probabilities are the softmax over options of its mean
-    log-likelihood a token, the quantity each model alone is ranked by, so the ensemble of one model is that model. Ties: first option.
+    An item counts the share of its rotations (one, in cloze form) in which the right option has the highest probability as a mean over
+    models; of equals the first. The ensemble of one model is that model.
     """
-    total: Floats | float = 0.0
-    for rows, counts in zip(log_likelihoods, tokens, strict=True):
-        scores = _padded(rows) / np.maximum(_padded(counts, fill=1.0), 1.0)
-        scores -= scores.max(axis=1, keepdims=True)
-        odds = np.exp(scores)
-        total = total + odds / odds.sum(axis=1, keepdims=True)
-    return np.asarray(np.argmax(total, axis=1), np.int64)
+    return np.array([_score(rows) for rows in zip(*models, strict=True)])
 
 
-def _padded(rows: Sequence[Sequence[float]], fill: float = -np.inf) -> Floats:
-    """Rows of unequal length as one array `[rows, longest]`."""
-    table = np.full((len(rows), max(map(len, rows), default=1)), fill)
-    for index, row in enumerate(rows):
-        table[index, : len(row)] = row
-    return table
+def _score(rows: Sequence[ItemScore]) -> float:
+    together = np.mean([_probabilities(row) for row in rows], axis=0)
+    return float(np.mean(together.argmax(axis=1) == rows[0].answer))
+
+
+def _probabilities(row: ItemScore) -> Floats:
+    """`[rotations, options]`: the softmax over options of what the model alone ranks them by."""
+    if row.rotated:
+        values = np.array(row.rotated)
+    elif row.priors:
+        values = np.array([row.log_likelihoods]) - np.array(row.priors)
+    else:
+        values = np.array([row.log_likelihoods]) / np.array(row.tokens)
+    odds = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))

@@ -23,7 +23,7 @@ from eutectic.analysis.table import Aligned, Cell, Scores, align, cells_of, read
 from eutectic.artifacts import SUMMARY, Artifact, Parents, one, write_json
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.specs.rows import ItemScore, form_words
+from eutectic.specs.rows import WEIGHED_FORMS, form_of, form_words
 from eutectic.specs.steps import SynergyStep
 
 BEST, MEAN, WEIGHTED, ENSEMBLE = "best parent", "mean of parents", "t-weighted mean of parents", "ensemble"
@@ -113,8 +113,8 @@ def in_cell(
         found.append(against(pair.scores[:, 1], kind, [control.name], pair))
         rows.append(score(control.name, cell, pair, 1))
     found += [same(cell, kind, control, found[0]) for kind, control in measured.items() if control.equal_to == merge.name]
-    if spec.ensemble and len(sources) > 1 and cell[1] == "cloze":
-        blended = ensemble_correct(cell, sources, table)
+    if spec.ensemble and len(sources) > 1 and form_of(cell[1]) in WEIGHED_FORMS:
+        blended = ensemble([[each.cells[cell][key] for key in table.keys] for each in sources])
         found.append(against(blended, ENSEMBLE, names))
         rows.append(interval_row(ENSEMBLE, cell, blended, table))
     return found, rows
@@ -137,14 +137,6 @@ def same(cell: Cell, kind: str, control: Scores, sample: Comparison) -> Comparis
     return Comparison(
         *cell, kind, (control.name,), sample.n, sample.clusters, sample.accuracy, sample.accuracy, 0, 0, 0, 0, 1, equal=control.equal_to
     )
-
-
-def ensemble_correct(cell: Cell, sources: Sequence[Scores], table: Aligned) -> Floats:
-    """0/1 score `[items]` of the probability ensemble of the parents, from their option log-likelihoods."""
-    rows: list[list[ItemScore]] = [[each.cells[cell][key] for key in table.keys] for each in sources]
-    choice = ensemble([[row.log_likelihoods for row in model] for model in rows], [[row.tokens for row in model] for model in rows])
-    answers = np.array([-1 if row.answer is None else row.answer for row in rows[0]])
-    return np.asarray(choice == answers, float)
 
 
 def score(name: str, cell: Cell, table: Aligned, column: int) -> dict[str, Any]:

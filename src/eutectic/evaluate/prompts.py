@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from eutectic.errors import InputError
-from eutectic.specs.rows import WEIGHED, Extracted, Form, Item, ItemKind, Message
+from eutectic.specs.rows import WEIGHED, WEIGHED_FORMS, Extracted, Form, Item, ItemKind, Message
 from eutectic.specs.steps import PromptStep
 
 LETTER = "Answer the question with one letter only: {letters}."
@@ -31,7 +31,7 @@ CUE = "Answer:"
 
 def forms(kind: ItemKind) -> tuple[Form, ...]:
     """The forms in which an item can be scored: options are needed to weigh, and an answer of free words has no schema."""
-    weighed: tuple[Form, ...] = ("cloze", "letter") if kind in WEIGHED else ()
+    weighed = WEIGHED_FORMS if kind in WEIGHED else ()
     return (*weighed, "greedy") if kind == "short" else (*weighed, "greedy", "constrained")
 
 

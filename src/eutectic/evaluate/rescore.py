@@ -20,11 +20,10 @@ from eutectic.errors import InputError
 from eutectic.evaluate.score import Task, read_items, weigh
 from eutectic.evaluate.summary import summarise
 from eutectic.models import device, loading
-from eutectic.specs.rows import Form, Item, ItemScore
+from eutectic.specs.rows import WEIGHED_FORMS, Item, ItemScore
 from eutectic.specs.steps import RescoreStep
 
 Key = tuple[str, str, str]  # label, benchmark, item id
-WEIGHED_FORMS: tuple[Form, ...] = ("cloze", "letter")
 
 
 def check(spec: RescoreStep, parents: Parents) -> None:  # noqa: ARG001 - doors have one shape

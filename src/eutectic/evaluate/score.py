@@ -16,7 +16,7 @@ from eutectic.errors import EutecticError, InputError
 from eutectic.evaluate import cloze, contexts, generated, letter, prompts
 from eutectic.evaluate.summary import lines, summarise
 from eutectic.models import device, loading
-from eutectic.specs.rows import FORM_WORDS, WEIGHED, Form, Item, ItemScore
+from eutectic.specs.rows import FORM_WORDS, WEIGHED, WEIGHED_FORMS, Form, Item, ItemScore
 from eutectic.specs.steps import EvaluateStep, PromptStep
 
 __all__ = ["build", "check", "lines", "read_items", "score"]
@@ -92,7 +92,7 @@ def tasks(spec: EvaluateStep, benchmark: str, items: Sequence[Item]) -> Iterator
     for prompt in spec.prompts:
         for form in prompt.forms:
             able = [item for item in items if form in prompts.forms(item.kind)]
-            if form in ("greedy", "constrained"):
+            if form not in WEIGHED_FORMS:
                 able = generated.subset(able, spec.greedy)
             if able:
                 yield Task(prompt, form, benchmark, tuple(able))

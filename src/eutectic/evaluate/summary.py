@@ -10,7 +10,7 @@ from typing import Any
 from eutectic.evaluate import extraction
 from eutectic.evaluate.prompts import hashed_order, rotations
 from eutectic.evaluate.rows import likeliest
-from eutectic.specs.rows import WEIGHED, Item, ItemScore, form_words
+from eutectic.specs.rows import WEIGHED, WEIGHED_FORMS, Item, ItemScore, form_words
 
 
 def summarise(rows: Sequence[ItemScore], items: Mapping[str, Sequence[Item]] | None = None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def _cell(key: tuple[str, str, str, str], rows: Sequence[ItemScore], gold: Mappi
     correct = sum(row.score for row in rows)
     cell = dict(zip(("benchmark", "role", "split", "form"), key, strict=True))
     numbers: dict[str, Any] = {"n": len(rows), "correct": correct, "accuracy": correct / len(rows)}
-    if rows[0].form in ("cloze", "letter"):
+    if rows[0].form in WEIGHED_FORMS:
         numbers["ties"] = sum(row.margin == 0 for row in rows)
     else:
         failures = sum(row.format_failure for row in rows)

@@ -14,14 +14,14 @@ from eutectic.analysis.synergy import BEST
 from eutectic.analysis.table import Cell, Measure, Scores, align, cell_order, read_scores
 from eutectic.artifacts import ITEMS, SUMMARY, iterate_rows, read_json
 from eutectic.report.view import MODELS, STARTS, StudyView
-from eutectic.specs.rows import Item
+from eutectic.specs.rows import WEIGHED_FORMS, Item, form_of
 
 FAMILIES = ("start", "trained", "merge", "control")
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One model in one cell; `failures` is the share of answers that broke the asked-for format (greedy form only)."""
+    """One model in one cell; `failures` is the share of answers that broke the asked-for format (of answers in words)."""
 
     model: str
     family: str
@@ -128,7 +128,7 @@ def cell_accuracies(view: StudyView, scores: Mapping[str, Scores], cell: Cell, c
         table = align(batch, cell)
         for each, interval in zip(batch, share_intervals(table.scores, table.groups, binomial=table.binomial), strict=True):
             rows = each.cells[cell].values()
-            failures = float(np.mean([row.format_failure for row in rows])) if cell[1] == "greedy" else None
+            failures = float(np.mean([row.format_failure for row in rows])) if form_of(cell[1]) not in WEIGHED_FORMS else None
             found.append(Accuracy(each.name, family(view, each.name, controls), cell, interval, failures))
     place = {name: index for index, name in enumerate(scores)}
     return sorted(found, key=lambda one: place[one.model])

@@ -13,6 +13,7 @@ from eutectic.report.held_out import changes
 from eutectic.report.results import Results
 from eutectic.report.training import stage_effects
 from eutectic.report.view import StepView, StudyView
+from eutectic.specs.rows import form_of
 
 
 def sentences(view: StudyView, results: Results) -> list[str]:
@@ -131,7 +132,7 @@ def tested(results: Results) -> str:
 
 def _unseen(family: Sequence[Comparison]) -> str:
     """The largest effect that could have escaped, by cell of option likelihood (of all where none is scored so)."""
-    kept = [each for each in family if each.form == "cloze"] or list(family)
+    kept = [each for each in family if form_of(each.form) == "cloze"] or list(family)
     worst: dict[tuple[str, str], float] = {}
     for each in kept:
         worst[each.part, each.form] = max(worst.get((each.part, each.form), 0.0), each.detectable)

@@ -13,12 +13,18 @@ Split = Literal["dev", "test"]
 ItemKind = Literal["choice", "true_false", "numeric", "short", "extraction"]
 WEIGHED: tuple[ItemKind, ...] = ("choice", "true_false")  # kinds whose options can be ranked by likelihood
 Form = Literal["cloze", "letter", "greedy", "constrained"]
+WEIGHED_FORMS: tuple[Form, ...] = ("cloze", "letter")  # options are ranked by likelihood; in the others an answer is written
 FORM_WORDS: dict[str, str] = {
     "cloze": "by likelihood",
     "letter": "by letter",
     "greedy": "in words",
     "constrained": "in a given schema",
 }
+
+
+def form_of(label: str) -> str:
+    """The form in an `ItemScore.label`, whatever the prompt."""
+    return label.partition(":")[0]
 
 
 def form_words(label: str) -> str:

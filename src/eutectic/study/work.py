@@ -60,5 +60,5 @@ WORK: dict[str, Work] = {
     "converse": Work("transcript", "eutectic.converse.interview"),
     "image_prompts": Work("image_prompts", "eutectic.converse.image_prompts"),
     "family": Work("family", "eutectic.analysis.family"),
-    "synergy": Work("synergy", "eutectic.analysis.synergy", revision=4),
+    "synergy": Work("synergy", "eutectic.analysis.synergy", revision=5),
 }
