@@ -31,9 +31,9 @@ def section(view: StudyView, results: Results) -> Section:
         return Section("accuracy", "Accuracy")
     panels = [_panel(number, cell, rows, results) for number, (cell, rows) in enumerate(results.accuracies.items(), 1)]
     caption = (
-        "Accuracy on the test split with 95 % intervals (bootstrap over groups of related items). Squares: start models; filled circles: "
-        "trained; diamonds: merges; open circles: controls of the merge above them, those equal to it left out. Dashed: baselines that "
-        "need no model."
+        "Accuracy on the test split with 95 % intervals over items (bootstrap over groups of related ones). Squares: start models; filled "
+        "circles: trained; diamonds: merges; open circles: controls of the merge above them, those equal to it left out. Dashed: "
+        "baselines that need no model."
     )
     blocks: list[Block] = [Figures(panels, caption), _table(results)]
     waiting = [name for name in results.scores if name not in results.rescored]

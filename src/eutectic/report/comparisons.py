@@ -19,8 +19,9 @@ from eutectic.train import objectives
 
 CAPTION = (
     "Which comparisons this study holds: two models that differ by one factor. What the factor brings with it is implied; whatever else "
-    "differs confounds the comparison, and such a row is marked. Accuracy: test split, difference in points with 95 % interval. A "
-    "token-matched control has read as many tokens of the stage before instead of the added stage (`token_matched: true` on a chain)."
+    "differs confounds the comparison, and such a row is marked. Accuracy: test split, difference in points with 95 % interval over "
+    "items. A token-matched control has read as many tokens of the stage before instead of the added stage (`token_matched: true` on a "
+    "chain)."
 )
 MERGED = "Merges against the models they are of; tests against the best parent stand under the merges."
 TESTED = "The accuracies of these comparisons one by one: paired, groups kept whole, Holm over this table."

@@ -22,11 +22,13 @@ TITLE = "New functionality, knowledge or format, diversity"
 NEW = (
     "New functionality: items that a merge reliably has right and every parent reliably wrong: in every order of the options or, in one "
     f"order, by more than {functionality.SURE_MARGIN:g} nats. By chance: the most that a parent has in the merge's place; other seeds: the "
-    "most that a model of a parent's recipe from another training seed has. More than chance: in items, with 95 % interval; one-sided sign "
-    "flips of whole groups, Holm over this table, which is a family apart from the claims above. The CSV file names the items."
+    "most that a model of a parent's recipe from another training seed has. More than chance: in items, with 95 % interval over items; "
+    "one-sided sign flips of whole groups, Holm over this table, which is a family apart from the claims above. The CSV file names the "
+    "items."
 )
 SPLIT = (
-    "Knowledge or format: the change in words from the best parent to the merge, in points with 95 % intervals, by what changed on it. "
+    "Knowledge or format: the change in words from the best parent to the merge, in points with 95 % intervals over items, by what "
+    "changed on it. "
     + "; ".join(f"{kind}: {words.removeprefix(f'{kind}: ')}" for kind, words in KIND_WORDS.items())
     + ". The four add up to the whole change. Described, not tested."
 )

@@ -26,7 +26,7 @@ MEASURES = {
 BASELINES = {"length_only": "taking the longer or shorter answer", "rejected_text_only": "a classifier that reads one answer only"}
 HELD_OUT = (
     "Held-out rows (of groups in no training set) before and after each stage. Of a pair, summed log-probabilities of the answers are "
-    "compared; log-probabilities and margin are means over the pairs. Intervals are of answers to the same pairs, groups kept whole."
+    "compared; log-probabilities and margin are means over the pairs. Intervals are over items, here pairs, groups kept whole."
 )
 DEV = "The same on rows of the dev groups, which settings are chosen on: where many settings were tried here, these figures flatter."
 SMALLEST_RISE = 0.01  # a share of the perplexity; below it text is called kept
@@ -74,7 +74,7 @@ def _table(name: str, caption: str, rows: Sequence[Row]) -> Table:
         "change|number",
         "low|number",
         "high|number",
-        "95 % interval of the change",
+        "change [95 % over items]",
     )
     table: list[tuple[Value, ...]] = [
         (

@@ -27,7 +27,9 @@ def section(view: StudyView, results: Results) -> Section:
     blocks.append(Text(FAMILIES, "note"))
     if panels := sweeps(view, results):
         blocks.append(
-            Figures(panels, "Accuracy along the merge coefficient, with 95 % intervals. The ends (square, circle) are the parents.")
+            Figures(
+                panels, "Accuracy along the merge coefficient, with 95 % intervals over items. The ends (square, circle) are the parents."
+            )
         )
     return Section("merges", "Merges against parents and controls", blocks)
 
@@ -39,7 +41,7 @@ FAMILIES = (
     "controls and ensemble of one merge are a list of their own (Holm). Intervals cover items, not training runs."
 )
 FOREST_CAPTION = (
-    "Each merge minus its best parent, test split, with 95 % intervals that hold for the best parent whichever it is. Filled: a "
+    "Each merge minus its best parent, test split, with 95 % intervals over items that hold for the best parent whichever it is. Filled: a "
     "difference is shown in the family of all claims (max-T); open: not shown. The grey band is what this comparison could not have seen "
     "reliably (80 % power, at the level that is left when all claims are taken together)."
 )

@@ -24,8 +24,8 @@ T = TypeVar("T")
 TITLE = "Patterns over all models"
 MOST_CELLS = 6
 ORDERED = (
-    "All models in the order of their scores, test split, with 95 % intervals. Dark grey: start models; blue: trained; red: merges; pale: "
-    "controls, those equal to their merge left out."
+    "All models in the order of their scores, test split, with 95 % intervals over items. Dark grey: start models; blue: trained; red: "
+    "merges; pale: controls, those equal to their merge left out."
 )
 GAINED = (
     "Each merge minus the unweighted mean of its parents, the paper's expectation (pale), and minus the best of them (dark). Above the "

@@ -64,7 +64,7 @@ def _change(step: StepView) -> list[str]:
         if change is None:
             return [told]
         sure = "" if change[0] > 0 or change[1] < 0 else ", a change that chance could make"
-        return [f"{told} (95 % interval of the change {points(change[0], True)} to {points(change[1], True)} points{sure})"]
+        return [f"{told} (95 % interval of the change over items {points(change[0], True)} to {points(change[1], True)} points{sure})"]
     return []
 
 
