@@ -57,20 +57,6 @@ def test_a_clear_loss_against_one_parent_is_shown():
     assert found.high < 0
 
 
-def test_the_best_of_many_equal_merges_stays_at_the_nominal_level():
-    """Twenty merges without gain, the family taken whole: rarely is one called a gain."""
-    false = 0
-    for study in range(30):
-        random = np.random.default_rng(100 + study)
-        truth = random.random(200)
-        answer = [(random.random(200) < truth).astype(float) for _ in range(22)]
-        parents = np.stack(answer[:2], axis=1)
-        groups = np.arange(200).astype(str)
-        family = [best_of(merge, parents, groups, cell=CELL, names=("a", "b")) for merge in answer[2:]]
-        false += any(one.outcome == "gain" for one in adjust(family))
-    assert false <= 5  # at 5 % a sixth false study of 30 comes once in 300
-
-
 def test_detectable_effect_grows_with_the_family():
     one = paired(draw(0.5, seed=1), draw(0.5, seed=2), GROUPS, cell=CELL, against="x", names=("x",))
     assert adjust([one] * 10)[0].detectable > adjust([one])[0].detectable

