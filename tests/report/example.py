@@ -27,10 +27,12 @@ from eutectic.artifacts import (
     TURNS,
     Artifact,
     Record,
+    read_rows,
     write_json,
     write_rows,
 )
 from eutectic.context import Context
+from eutectic.evaluate.summary import summarise
 from eutectic.report.view import StepView, StudyView
 from eutectic.specs.base import Spec
 from eutectic.specs.rows import (
@@ -306,7 +308,7 @@ class Example:
             (out / ITEMS).write_text(rows)
         else:
             write_rows(out / ITEMS, list(self.scores(ability, trained="sft" in address)))
-        write_json(out / SUMMARY, {"equal_to": equal_to} if equal_to else {})
+        write_json(out / SUMMARY, {"equal_to": equal_to} if equal_to else summarise(read_rows(out / ITEMS, ItemScore)))
         self.evaluations[address] = Artifact("evaluation", address, f"key of {address}", out)
         parents = {"model": (address,), "benchmarks": ("acquired", "unseen", "elements")}
         self.add("evaluate", address, EvaluateStep(greedy=120), parents, folder=out)

@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "comparisons", "accuracy", "merges", "strategies", "functionality", "patterns", "general", "geometry", "conversations", "image-prompts", "baselines", "contamination", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "forms", "merges", "strategies", "functionality", "patterns", "general", "geometry", "conversations", "image-prompts", "baselines", "contamination", "data", "provenance",
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_an_unfinished_study_says_what_is_missing(unfinished):
 
 def test_an_empty_study_still_has_a_page(tmp_path):
     path = page.write(StudyView("nothing", 1, "study: nothing\n"), tmp_path / "new" / "folder")
-    assert path.read_text().count("Not run yet.") == 12
+    assert path.read_text().count("Not run yet.") == 13
 
 
 def test_writing_again_gives_the_same_page_and_leaves_nothing_old(study, report, tmp_path):
