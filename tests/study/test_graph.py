@@ -59,6 +59,27 @@ def test_one_t_between_base_and_model_weighs_the_parents(small: Path) -> None:
     assert weights == {"grid:instruct/cpt-sft-dpo,t=0.25": (0.25, 0.75)}  # model, base; equal at 1/2, beyond the line at 1.25
 
 
+def test_a_merge_of_several_chains_is_paired_by_training_seed(small: Path) -> None:
+    change(small, "cpt-sft-orpo]}", "cpt-sft-orpo], seeds: [1, 2, 3]}")
+    change(small, "[instruct/cpt-sft]", '["instruct/cpt-sft#1"]')
+    change(small, "[instruct, instruct/cpt-sft]", "[instruct]")
+    change(small, "each: [instruct/cpt-sft-dpo]", 'each: ["instruct/cpt-sft-dpo#*"]')
+    graph = Study.load(small).graph
+    blends = {
+        step.address: step for step in graph.steps if step.kind == "merge" and step.address.startswith("blend") and "+" not in step.address
+    }
+    assert list(blends) == ["blend#1", "blend#2", "blend#3"]
+    for seed in "123":
+        parents = [node.address for node in blends[f"blend#{seed}"].parents["models"]]
+        assert parents == [f"instruct/cpt-sft-dpo#{seed}", f"instruct/cpt-sft-orpo#{seed}"]
+    assert {"blend#1", "paper:instruct/cpt-sft-dpo#2", "grid:instruct/cpt-sft-dpo#3,t=0.5"} <= {
+        step.address for step in graph.steps if step.kind == "synergy"
+    }
+    change(small, "models: [instruct/cpt-sft-dpo, instruct", "models: [instruct/cpt-sft-dpo, nowhere, instruct")
+    with pytest.raises(InputError, match="no model named 'nowhere'"):
+        _ = Study.load(small).graph
+
+
 def test_keys_follow_content_and_not_names(small: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -172,7 +172,10 @@ class MergeSpec(Spec):
     method: str = Field(description="merge method; see docs/methods.md")
     base: str | None = Field(None, description="t = 0 and the origin of deltas; gives config, tokenizer and template")
     each: tuple[str, ...] = Field((), description="patterns: one merge with the base for each model matched")
-    models: tuple[str, ...] = Field((), description="addresses or patterns: one merge of all of them")
+    models: tuple[str, ...] = Field(
+        (),
+        description="addresses or patterns: one merge of all of them; one for each training seed, `MERGE#SEED`, if an address names none",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the method: numbers, layer lists, or filters as in mergekit")
     sweep: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="parameter -> values: one merge for each value")
     controls: tuple[Literal["linear_schedule", "linear", "ensemble"], ...] | None = Field(

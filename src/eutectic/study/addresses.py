@@ -1,6 +1,6 @@
 """Addresses of models in a study, and the patterns that match them.
 
-`MODEL`, `MODEL/STAGE-STAGE[@EPOCH][#SEED]`, `MERGE:ADDRESS[,t=0.3]` for a merge of each, `MERGE[,t=0.3]` for a merge of all,
+`MODEL`, `MODEL/STAGE-STAGE[@EPOCH][#SEED]`, `MERGE:ADDRESS[,t=0.3]` for a merge of each, `MERGE[#SEED][,t=0.3]` for a merge of all,
 and `ADDRESS+CONTROL` for the controls of a merge and of a stage, which follow what they control and match no pattern.
 `NAME@ADDRESS` is what a conversation, an image prompt or a reference makes of a model.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from eutectic.errors import EutecticError
@@ -21,10 +22,10 @@ def enter(draft: Draft) -> None:
     for name in _order(draft.file):
         spec = draft.file.spec.merges[name]
         base = choose.model(draft, ("merges", name, "base"), spec.base) if spec.base is not None else None
-        for target, models in _selected(draft, name, spec, base):
+        for called, target, models in _selected(draft, name, spec, base):
             parents: dict[str, tuple[Node, ...]] = {"models": models, **({"base": (base,)} if base is not None else {})}
             for swept in _sweep(spec):
-                controls += _merge(draft, name, addresses.merge(name, target, swept), parents, swept)
+                controls += _merge(draft, name, addresses.merge(called, target, swept), parents, swept)
     for control in controls:
         draft.graph.models[control.address] = draft.graph.add(control)
 
@@ -53,21 +54,33 @@ def _order(file: StudyFile) -> list[str]:
 
 def _names(merge: str, pattern: str) -> bool:
     """Whether a pattern speaks of a merge by its name."""
-    return pattern == merge or pattern.startswith((f"{merge}:", f"{merge},"))
+    return pattern == merge or pattern.startswith((f"{merge}:", f"{merge},", f"{merge}#"))
 
 
-def _selected(draft: Draft, name: str, spec: MergeSpec, base: Node | None) -> Iterator[tuple[str | None, tuple[Node, ...]]]:
-    """The models of each single merge: one at a time for `each` (with the address it is of), all at once for `models`."""
+def _selected(draft: Draft, name: str, spec: MergeSpec, base: Node | None) -> Iterator[tuple[str, str | None, tuple[Node, ...]]]:
+    """The models of each single merge: one at a time for `each` (with the address it is of), all at once for `models` (with the seed
+    behind the name, where there is one merge a seed).
+    """
     graph, place = draft.graph, ("merges", name)
     # A pattern never pairs a model with itself.
     others = [address for address, node in graph.models.items() if base is None or node.key != base.key]
     if spec.models:
-        yield None, tuple(node for i, pattern in enumerate(spec.models) for node in _listed(draft, (*place, "models", i), pattern, others))
+        for seed in _seeds(draft, spec.models):
+            named = [f"{pattern}{seed}" if f"{pattern}{seed}" in graph.models else pattern for pattern in spec.models]
+            listed = tuple(node for i, each in enumerate(named) for node in _listed(draft, (*place, "models", i), each, others))
+            yield f"{name}{seed}", None, listed
         return
     if base is None:
         raise draft.file.error(place, "`each` merges a model with a base, and no `base` is given", "Add `base: MODEL`, the model at t = 0.")
     for address in choose.models(draft, (*place, "each"), spec.each, others):
-        yield address, (graph.models[address],)
+        yield name, address, (graph.models[address],)
+
+
+def _seeds(draft: Draft, models: tuple[str, ...]) -> list[str]:
+    """`#SEED` of every training seed that all models named without one have in common, so that a merge pairs them; else one empty text."""
+    trained = [address for address in draft.graph.models if "+" not in address]
+    seeds = [found for name in models if (found := [address.removeprefix(name) for address in trained if address.startswith(f"{name}#")])]
+    return [seed for seed in (seeds[0] if seeds else ()) if all(seed in others for others in seeds)] or [""]
 
 
 def _listed(draft: Draft, place: Place, pattern: str, others: list[str]) -> list[Node]:
@@ -117,6 +130,6 @@ def _talked(file: StudyFile) -> list[str]:
 
 def uses_ensemble(file: StudyFile, address: str) -> bool:
     """Whether the merge behind an address is compared with the probability ensemble of its parents."""
-    name = address.partition(":")[0].partition(",")[0]
+    name = re.split("[:,#]", address, maxsplit=1)[0]
     controls = file.spec.merges[name].controls if name in file.spec.merges else None  # the winner of a search has all
     return controls is None or "ensemble" in controls
