@@ -37,3 +37,13 @@ def test_a_change_that_chance_could_make_is_called_so(study):
     assert "chance" not in told  # this one excludes zero
     (doubtful,) = verdict._change(study.find("instruct/cpt-sft-orpo", "train"))
     assert "points, a change that chance could make)" in doubtful
+
+
+def test_every_verdict_of_one_seed_is_about_this_checkpoint(study):
+    found = results.collect(study)
+    bought, learned, *_ = verdict.sentences(study, found)
+    assert "this checkpoint of instruct/cpt gained" in learned
+    assert "strateg" not in bought + learned
+    for each in found.synergies:
+        assert "this checkpoint" in each["verdict"].lower()
+        assert "strateg" not in each["verdict"]

@@ -99,8 +99,8 @@ def _share(scores: np.ndarray, groups: np.ndarray) -> Interval | None:
 
 
 def _scores(results: Results, suspects: Suspects) -> list[Block]:
-    columns = headed("model", "part", "scored by", "clean items|count", "accuracy, % [95 %]|span", "suspect items|count",
-                     "there, % [95 %]|span", "clean, %|percent", "suspect, %|percent")  # fmt: skip
+    columns = headed("model", "part", "scored by", "clean items|count", "accuracy, % [95 % over items]|span", "suspect items|count",
+                     "there, % [95 % over items]|span", "clean, %|percent", "suspect, %|percent")  # fmt: skip
     rows: list[tuple[Value, ...]] = [
         (
             each.model,
@@ -142,7 +142,7 @@ def clean_merges(view: StudyView, results: Results, suspects: Suspects) -> Itera
 
 
 def _merges(view: StudyView, results: Results, suspects: Suspects) -> list[Block]:
-    columns = headed("merge", "part", "scored by", "all items|count", "difference, points [95 %]|span", "clean items|count",
+    columns = headed("merge", "part", "scored by", "all items|count", "difference, points [95 % over items]|span", "clean items|count",
                      "on clean items|span", "difference|points", "clean difference|points")  # fmt: skip
     rows: list[tuple[Value, ...]] = [
         (merge, whole.part, whole.form, whole.n, _difference(whole), kept.n, _difference(kept), whole.difference, kept.difference)
@@ -179,7 +179,7 @@ def _findings(found: Sequence[tuple[StepView, Finding]]) -> Table:
 def _canaries(view: StudyView) -> list[Block]:
     """A row a model and benchmark."""
     rows = [row for step in view.of("canary") if step.readable is not None for row in _canary_rows(view, step)]
-    columns = headed("model", "benchmark", "items|count", "options alone, points above chance [95 %]|span", "runs|count",
+    columns = headed("model", "benchmark", "items|count", "options alone, points above chance [95 % over items]|span", "runs|count",
                      "order, nats a run|number", "p|p", "added by training, nats|number", "p of that|p", "above chance|points")  # fmt: skip
     return [Table("canaries", CANARY, columns, rows, hidden=frozenset({"above chance"}))] if rows else []
 

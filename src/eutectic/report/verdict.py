@@ -74,7 +74,8 @@ def learned(view: StudyView, results: Results) -> str:
     if not effects:
         return "Benchmarks before and after training: not run yet."
     told = [
-        f"{model} {'gained' if each.difference > 0 else 'lost'} {points(abs(each.difference))} points on {cell_name(each.part, each.form)}"
+        f"this checkpoint of {model} {'gained' if each.difference > 0 else 'lost'} {points(abs(each.difference))} points on "
+        f"{cell_name(each.part, each.form)}"
         for model, each in effects
         if each.outcome in ("gain", "loss")
     ]
