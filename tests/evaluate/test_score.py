@@ -21,11 +21,10 @@ def benchmark_artifact(tmp_path):
     return example_items.benchmark(tmp_path)
 
 
-@pytest.fixture
-def built(tmp_path, tiny, benchmark_artifact):
-    out = tmp_path / "out"
-    out.mkdir()
-    ledger = score.build(EvaluateStep(greedy=5), parents_of(tiny, benchmark_artifact), out, Context())
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, tiny):
+    out = tmp_path_factory.mktemp("built")
+    ledger = score.build(EvaluateStep(greedy=5), parents_of(tiny, example_items.benchmark(out)), out, Context())
     return ledger, read_rows(out / ITEMS, ItemScore), read_json(out / SUMMARY)
 
 
@@ -75,6 +74,10 @@ def test_a_model_without_chat_template_cannot_be_asked(tmp_path, tiny, benchmark
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(InputError, match=r"no chat template and prompt 'plain' asks in one \(letter form\).*chat: false"):
         score.check(EvaluateStep(greedy=5), parents_of(folder, benchmark_artifact))
+    trained = Artifact("checkpoint", "instruct/cpt", "k", None, None, {"model": (Artifact("checkpoint", "instruct", "k", folder),)})
+    with pytest.raises(InputError, match="no chat template"):  # it will have none either
+        score.check(EvaluateStep(), {**parents_of(folder, benchmark_artifact), "model": (trained,)})
+    score.check(EvaluateStep(prompts=(prompted(chat=False),)), parents_of(folder, benchmark_artifact))
     with pytest.raises(InputError, match="instruct: the model has no chat template"):
         score.build(EvaluateStep(greedy=5), parents_of(folder, benchmark_artifact), tmp_path, Context())
 
@@ -137,7 +140,7 @@ def test_rotations_take_away_a_love_of_letters(tmp_path, tiny, benchmark_artifac
 @pytest.mark.parametrize("form", ["cloze", "letter", "greedy", "constrained"])
 def test_every_form_works_in_chat_and_in_plain_text_with_examples(tmp_path, tiny, benchmark_artifact, chat, form):
     spec = EvaluateStep(
-        prompts=(prompted(forms=(form,), chat=chat, shots=2, system="You know materials." if chat else "", prior=form == "cloze"),)
+        prompts=(prompted(forms=(form,), chat=chat, shots=1, system="You know materials." if chat else "", prior=form == "cloze"),)
     )
     items = [item for item in score.read_items(benchmark_artifact) if item.kind == "choice"]
     write_rows(benchmark_artifact.path / ITEMS, items)

@@ -60,9 +60,9 @@ def groups(
     return found
 
 
-def check_template(tokenizer: PreTrainedTokenizerBase, prompt: PromptStep, form: Form) -> None:
+def check_template(present: bool, prompt: PromptStep, form: Form) -> None:
     """Raises `InputError` for a model that a prompt would chat with and that has no chat template."""
-    if tokenizer.chat_template or not prompts.chats(prompt, form):
+    if present or not prompts.chats(prompt, form):
         return
     raise InputError(
         f"the model has no chat template and prompt {prompt.name or 'plain'!r} asks in one ({form} form)",

@@ -15,7 +15,7 @@ from eutectic.context import Context
 from eutectic.errors import EutecticError, InputError
 from eutectic.evaluate import cloze, contexts, generated, letter, prompts
 from eutectic.evaluate.summary import lines, summarise
-from eutectic.models import device, loading
+from eutectic.models import chat_template, device, loading
 from eutectic.specs.rows import FORM_WORDS, WEIGHED, WEIGHED_FORMS, Form, Item, ItemScore
 from eutectic.specs.steps import EvaluateStep, PromptStep
 
@@ -33,13 +33,22 @@ class Task:
 
 
 def check(spec: EvaluateStep, parents: Parents) -> None:
-    """Raises `InputError` for a model that is here already and has no chat template although a prompt chats."""
-    folder = one(parents, "model").folder
-    if folder is not None and (folder / "config.json").is_file():
-        tokenizer = loading.tokenizer(folder)
+    """Raises `InputError` for a model without chat template although a prompt chats; one still to be made will have that of its start."""
+    start = _start(one(parents, "model"))
+    if start is not None and (start / "config.json").is_file():
+        present = chat_template.present(start)
         for prompt in spec.prompts:
             for form in prompt.forms:
-                contexts.check_template(tokenizer, prompt, form)
+                contexts.check_template(present, prompt, form)
+
+
+def _start(model: Artifact) -> Path | None:
+    """The folder of a model, else of what it will have its chat template from, if that is here."""
+    if model.folder is not None:
+        return model.folder
+    givers = (model.parents[role][0] for role in ("template", "base", "models", "model") if model.parents.get(role))
+    giver = next(givers, None)
+    return None if giver is None else _start(giver)
 
 
 def build(spec: EvaluateStep, parents: Parents, out: Path, context: Context) -> dict[str, Any]:
@@ -72,7 +81,7 @@ def score(
     rows, ledger = list[ItemScore](), dict[str, Any]()
     try:
         for task in planned:
-            contexts.check_template(tokenizer, task.prompt, task.form)
+            contexts.check_template(bool(tokenizer.chat_template), task.prompt, task.form)
         for task in planned:
             start = time.monotonic()
             named = f", prompt {task.prompt.name}" if task.prompt.name else ""
