@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from eutectic.report import picked, results
@@ -17,9 +18,15 @@ def test_what_is_picked_on_dev_is_reported_on_test(found):
     claims = {name: each for name, each in found.claims() if (each.part, each.form) == best.cell == ("acquired", "cloze")}
     assert (best.on, best.among, best.merge) == ("dev", 9, "paper:instruct/cpt-sft-dpo")
     assert best.gain == claims[best.merge].difference
-    dev = {name: picked._gain([found.scores[name], *map(found.scores.get, parents)], best.cell) for name, parents in made(found)}
-    assert best.there == max(dev.values()) == dev[best.merge]
+    dev = {name: gain_on_dev(found, name, parents, best.cell) for name, parents in made(found)}
+    assert best.there == pytest.approx(max(dev.values()))
+    assert max(dev, key=dev.__getitem__) == best.merge
     assert best.there != best.gain
+
+
+def gain_on_dev(found, name, parents, cell):
+    own, *others = (np.array([row.score for row in found.scores[each].dev[cell].values()]) for each in (name, *parents))
+    return own.mean() - max(other.mean() for other in others)
 
 
 def made(found):
@@ -48,3 +55,13 @@ def test_one_merge_is_not_picked(found):
     only = replace(found, synergies=[each for each in found.synergies if each["merge"] == "blend"])
     assert picked.picks(only) == []
     assert picked.sentence(only) == ""
+
+
+def test_merges_whose_scores_are_gone_or_of_other_items_are_not_picked(found):
+    gone = replace(found, scores={name: each for name, each in found.scores.items() if name != "instruct/cpt"})
+    assert {each.among for each in picked.picks(gone)} == {8}
+    cell = ("acquired", "cloze")
+    moved = {
+        name: replace(each, cells={**each.cells, cell: {}}, dev={}) if name == "blend" else each for name, each in found.scores.items()
+    }
+    assert cell not in {each.cell for each in picked.picks(replace(found, scores=moved))}

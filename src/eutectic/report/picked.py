@@ -9,6 +9,7 @@ import numpy as np
 
 from eutectic.analysis import selection
 from eutectic.analysis.compare import Comparison
+from eutectic.analysis.statistics import Floats, Groups
 from eutectic.analysis.synergy import cell_name, points
 from eutectic.analysis.table import Cell, Scores, align, cell_order, on_dev
 from eutectic.report.blocks import Table, Value, headed, interval
@@ -36,38 +37,43 @@ class Pick:
 
 
 def picks(results: Results) -> list[Pick]:
-    """One for each cell in which several merges are claims."""
+    """One for each cell in which several merges are claims and have answered items in common."""
     claims: dict[Cell, dict[str, Comparison]] = {}
+    made = {str(each["merge"]): [str(each["merge"]), *each["parents"]] for each in results.counted()}
     for merge, each in results.claims():
-        claims.setdefault((each.part, each.form), {})[merge] = each
-    parents = {
-        str(each["merge"]): [results.scores[name] for name in each["parents"] if name in results.scores] for each in results.counted()
-    }
-    return [_picked(cell, claims[cell], results.scores, parents) for cell in sorted(claims, key=cell_order) if len(claims[cell]) > 1]
+        if set(made[merge]) <= set(results.scores):
+            claims.setdefault((each.part, each.form), {})[merge] = each
+    found = []
+    for cell in sorted(claims, key=cell_order):
+        models = {merge: [results.scores[name] for name in made[merge]] for merge in claims[cell]}
+        found.append(_picked(cell, models, claims[cell]) if len(models) > 1 else None)
+    return [each for each in found if each is not None]
 
 
-def _picked(cell: Cell, claims: Mapping[str, Comparison], scores: Mapping[str, Scores], parents: Mapping[str, Sequence[Scores]]) -> Pick:
-    models = {name: [scores[name], *parents[name]] for name in claims}
-    if all(cell in each.dev for of in models.values() for each in of):
-        gains = {name: _gain(of, cell) for name, of in models.items()}
-        best = max(gains, key=gains.__getitem__)
-        test = claims[best]
-        return Pick(cell, best, len(claims), "dev", gains[best], test.difference, test.low, test.high)
-    table = align([each for of in models.values() for each in of], cell)
+def _picked(cell: Cell, models: Mapping[str, Sequence[Scores]], claims: Mapping[str, Comparison]) -> Pick | None:
+    names = list(models)
+    if (dev := _gains([[*map(on_dev, of)] for of in models.values()], cell)) is not None:
+        means = dev[0].mean(axis=0)
+        test = claims[names[int(np.argmax(means))]]
+        return Pick(cell, names[int(np.argmax(means))], len(names), "dev", float(means.max()), test.difference, test.low, test.high)
+    if (shared := _gains([*models.values()], cell)) is None:
+        return None
+    found = selection.best(*shared)
+    kept = found.corrected
+    return Pick(cell, names[found.index], len(names), "test", found.apparent.estimate, kept.estimate, kept.low, kept.high)
+
+
+def _gains(models: Sequence[Sequence[Scores]], cell: Cell) -> tuple[Floats, Groups] | None:
+    """What the first of each list has over the best of its others, `[items, lists]`, on the items that all have; None without such."""
+    if not set.intersection(*(set(each.cells.get(cell, ())) for of in models for each in of)):
+        return None
+    table = align([each for of in models for each in of], cell)
     columns, start = [], 0
-    for of in models.values():
+    for of in models:
         own, others = table.scores[:, start], table.scores[:, start + 1 : start + len(of)]
         columns.append(own - others[:, np.argmax(others.mean(axis=0))])
         start += len(of)
-    found = selection.best(np.stack(columns, axis=1), table.groups)
-    kept = found.corrected
-    return Pick(cell, list(models)[found.index], len(claims), "test", found.apparent.estimate, kept.estimate, kept.low, kept.high)
-
-
-def _gain(models: Sequence[Scores], cell: Cell) -> float:
-    """What the first of the models has over the best of the others on dev."""
-    table = align([*map(on_dev, models)], cell)
-    return float((table.scores[:, :1] - table.scores[:, 1:]).mean(axis=0).min())
+    return np.stack(columns, axis=1), table.groups
 
 
 def sentence(results: Results) -> str:
