@@ -225,7 +225,7 @@ class RescoreStep(Spec):
 class CanaryStep(Spec):
     """Parents: `model` (a start or trained model), `benchmarks`. Writes a Canary: whether the model met them before."""
 
-    items: int = 200  # of a benchmark, whose options are read without their questions
+    items: int = 100  # of a benchmark, whose options are read without their questions
     seed: int = 0
 
 
