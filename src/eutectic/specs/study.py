@@ -239,7 +239,7 @@ class BenchmarkSpec(Spec):
 class PromptSpec(Spec):
     """How items are put to the models; an item is scored in every form its kind allows."""
 
-    forms: tuple[Form, ...] = Field(("cloze", "letter", "greedy"), min_length=1, description="what is scored, see docs/methods.md")
+    forms: tuple[Form, ...] = Field(("cloze", "letter", "greedy"), min_length=1, description="what is scored, see docs/measuring.md")
     chat: bool | None = Field(None, description="in the model's chat template or not; where left out, cloze is plain text, the rest chats")
     system: str = Field("", description="system prompt of the chats")
     instruction: str = Field("", description="said before the question; `{letters}` and `{unit}` are filled in; one of ours where left out")
