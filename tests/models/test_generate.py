@@ -1,5 +1,6 @@
 """Generation against transformers' own, against itself alone and in company, and at its limits."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from eutectic.errors import InputError, WorkError
 from eutectic.models import chat_template, loading
-from eutectic.models.generate import generate, nucleus, shared_beginning
+from eutectic.models.generate import generate, groups, nucleus, shared_beginning
 from eutectic.specs.rows import Message
 
 CPU = torch.device("cpu")
@@ -36,6 +37,35 @@ def test_greedy_answers_equal_those_of_transformers(tmp_path, family):
         wanted = by_transformers(model, prompt, 12)
         assert answer.text == tokenizer.decode(wanted, skip_special_tokens=True)
         assert answer.tokens == len(wanted)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3"])
+def test_windows_of_attention_are_kept_while_an_answer_grows_and_rows_are_dropped(tmp_path, family):
+    folder = make_tiny(tmp_path / family, family=family)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"sliding_window": 16} | ({"layer_types": ["sliding_attention", "full_attention"]} if "gemma" in family else {})
+    (folder / "config.json").write_text(json.dumps(config))
+    model, tokenizer = loading.load(folder, torch.float32, CPU), loading.tokenizer(folder)
+    with torch.no_grad():  # far from uniform, so that what is out of sight matters
+        for parameter in model.parameters():
+            parameter.mul_(4.0 if parameter.ndim > 1 else 1.0)
+    prompts = [prompt[-length:] for prompt, length in zip(prompts_of(tokenizer), (10, 40, 12, 30), strict=True)]
+    free = [by_transformers(model, prompt, 16) for prompt in prompts]
+    ends = [free[0][5], tokenizer.eos_token_id]
+    model.generation_config.eos_token_id = ends
+    for tokens, answer in zip(free, generate(model, tokenizer, prompts, max_new_tokens=16), strict=True):
+        stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+        assert answer.text == tokenizer.decode(tokens[:stop], skip_special_tokens=True)
+    assert free[1] != by_transformers(wide(folder, model), prompts[1], 16)
+
+
+def wide(folder, model):
+    """The same weights with a window wider than any row."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"sliding_window": 4096}))
+    other = loading.load(folder, torch.float32, CPU)
+    other.load_state_dict(model.state_dict())
+    return other
 
 
 @pytest.mark.assets
@@ -111,6 +141,12 @@ def test_the_nucleus_is_the_smallest_set_that_holds_the_share():
     flat = torch.full((1000,), 1e-3, dtype=torch.float64)
     assert 899 <= len(nucleus(flat, 0.9)[1]) <= 901
     assert len(nucleus(probabilities, 1.0)[1]) == 4
+
+
+def test_prompts_of_like_length_go_together_and_not_too_many():
+    assert groups([30, 100, 31, 29, 60, 14]) == [[1, 4], [2, 0, 3], [5]]
+    assert [len(group) for group in groups([7] * 150)] == [64, 64, 22]
+    assert groups([]) == []
 
 
 def test_what_prompts_share():

@@ -22,8 +22,9 @@ StopReason = Literal["end", "length"]
 OnToken = Callable[[int, str], None]
 
 # Rows that go through the model together: decoding reads all weights once a step however many rows there are, and 64 rows keep the
-# activations of the prompts within the processor's cache.
-GROUP = 64
+# activations of the prompts within the processor's cache. Prompts shorter than half the longest are left to the next group: reading their
+# padding took longer than decoding twice (docs/log.md).
+GROUP, LIKE = 64, 0.5
 SHORTEST_SHARED = 8
 LIKELY = 256
 
@@ -89,10 +90,23 @@ def generate(
         Stream(prompt, torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63), matchers[i] if matchers else None)
         for i, prompt in enumerate(prompts)
     ]
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    for start in range(0, len(order), GROUP):
-        _generate_group(model, tokenizer, {i: streams[i] for i in order[start : start + GROUP]}, max_new_tokens, sampling, ends, on_token)
+    for group in groups([len(prompt) for prompt in prompts]):
+        _generate_group(model, tokenizer, {i: streams[i] for i in group}, max_new_tokens, sampling, ends, on_token)
     return [Generated(_text(tokenizer, s.answer, ends), len(s.answer), s.stop_reason) for s in streams]
+
+
+def groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Which prompts go through the model together, by index, longest first.
+
+    >>> groups([9, 40, 100, 8, 60])
+    [[2, 4], [1], [0, 3]]
+    """
+    found = list[list[int]]()
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not found or len(found[-1]) == GROUP or lengths[index] < LIKE * lengths[found[-1][0]]:
+            found.append([])
+        found[-1].append(index)
+    return found
 
 
 def check_lengths(model: PreTrainedModel, prompts: Sequence[list[int]], new: int) -> None:
