@@ -101,7 +101,7 @@ def test_the_winner_written_scores_as_it_did_in_memory(searched, planted, tmp_pa
     parents = {**planted, "search": (Artifact("search", "best", "best", out, SLERP),)}
     winner.build(WinnerStep(method="slerp", seed=3), parents, tmp_path, Context(threads=1))
     model = loading.load(tmp_path, torch.bfloat16, torch.device("cpu"))
-    items = DevItems(planted["benchmark"][0], model, loading.tokenizer(tmp_path))
+    items = DevItems(planted["benchmark"][0], model, loading.tokenizer(tmp_path), 100)
     scored, found = items.score(model, range(40), Context(threads=1)), read_json(out / SUMMARY)["winner"]
     assert sum(scored.right) / 40 == pytest.approx(found["score"], abs=1e-8)
     assert scored.accuracy == found["accuracy"]
