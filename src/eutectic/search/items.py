@@ -7,6 +7,7 @@ probability. Accuracy follows the same order, but in steps of one item; docs/dec
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -34,12 +35,14 @@ class Scored:
 
 
 class DevItems:
-    """The dev items of a benchmark whose options can be weighed, as tokens."""
+    """The dev items of a benchmark whose options can be weighed, as tokens; of more than `most` those whose ids have the lowest hashes."""
 
-    def __init__(self, benchmark: Artifact, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, benchmark: Artifact, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, most: int) -> None:
         """Raises `InputError` where there are none, or one is longer than the model's context."""
         items = read_items(benchmark)
-        self.items = [item for item in items if item.split == "dev" and item.kind in WEIGHED]
+        able = [item for item in items if item.split == "dev" and item.kind in WEIGHED]
+        drawn = set(sorted((item.id for item in able), key=lambda name: hashlib.sha256(f"search:{name}".encode()).digest())[:most])
+        self.items = [item for item in able if item.id in drawn]
         if not self.items:
             raise InputError(
                 f"{benchmark.address} has no dev items with options",

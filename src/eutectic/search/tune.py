@@ -27,8 +27,9 @@ from eutectic.search.space import Space
 from eutectic.specs.rows import Point
 from eutectic.specs.steps import SearchStep
 
+POOL = 4  # times the items of a candidate: dev items that parents, first candidates and finalists are scored on
 PROBES = 8  # random candidates that choose the items, together with the parents
-FINALISTS = 3  # of each searcher, scored on all dev items
+FINALISTS = 3  # of each searcher
 SEARCHERS: dict[Name, Callable[[int, int], Searcher]] = {"random": Random, "cma": Cma}
 
 
@@ -99,7 +100,7 @@ class Trial:
         self.space = Space(spec, len(parents["models"]), has_base=bool(parents.get("base")))
         home = giving(parents)
         self.model = loading.load(home, device.compute_dtype(where), where)
-        self.items = DevItems(one(parents, "benchmark"), self.model, loading.tokenizer(home))
+        self.items = DevItems(one(parents, "benchmark"), self.model, loading.tokenizer(home), POOL * spec.items)
         self._sweep = Sweep(context)
         self._memory = loading.live(self.model)
 
