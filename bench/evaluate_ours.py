@@ -10,7 +10,7 @@ import torch
 
 from eutectic.artifacts import Artifact
 from eutectic.context import Context
-from eutectic.evaluate import cloze
+from eutectic.evaluate import cloze, contexts
 from eutectic.merge import stream
 from eutectic.models import loading
 from eutectic.models.generate import generate
@@ -32,7 +32,8 @@ def read(task: str) -> list[Item]:
 
 
 def weigh(items: list[Item]) -> list[list[float]]:
-    return [list(row.log_likelihoods) for row in cloze.scores(model, tokenizer, PLAIN, "b", items, (), context)]
+    task = contexts.task(PLAIN, "cloze", "b", items, ())
+    return [list(row.log_likelihoods) for row in cloze.scores(model, tokenizer, task, context)]
 
 
 def timed_weighing() -> dict:

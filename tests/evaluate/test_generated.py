@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eutectic.context import Context
-from eutectic.evaluate import extraction, generated, prompts
+from eutectic.evaluate import contexts, extraction, generated, prompts
 from eutectic.evaluate.generated import row, subset
 from eutectic.models import loading
 from eutectic.specs.rows import Extracted, Item
@@ -24,6 +24,10 @@ KINDS = [
         records=(Extracted(material="silk", property="strength", value=1.1, unit="GPa"),),
     ),
 ]
+
+
+def task(prompt: PromptStep, items: list[Item]) -> contexts.Task:
+    return contexts.task(prompt, prompt.forms[0], "b", items, ())
 
 
 def choice(n: int, split="test") -> Item:
@@ -49,7 +53,7 @@ def test_a_larger_subset_holds_the_smaller_one_and_no_dev_item():
 def test_a_judged_row_keeps_the_text(model):
     item = choice(1)
     letter = "ABCD"[prompts.order(item).index(1)]
-    good, bad = (row(model[0], GREEDY, "greedy", "b", item, text) for text in (letter, "no idea"))
+    good, bad = (row(model[0], task(GREEDY, [item]), item, text) for text in (letter, "no idea"))
     assert (good.score, good.choice, good.precision, good.format_failure) == (1, 1, "float32", False)
     assert (bad.score, bad.choice, bad.text, bad.format_failure) == (0, None, "no idea", True)
 
@@ -58,7 +62,7 @@ def test_a_judged_row_keeps_the_text(model):
 def test_a_constrained_answer_never_breaks_the_form(model, chat):
     prompt = PromptStep.model_validate({"name": "p", "forms": ("constrained",), "chat": chat})
     asked = [item for item in KINDS if "constrained" in prompts.forms(item.kind)]
-    rows = generated.scores(*model, prompt, "constrained", "b", asked, KINDS, Context())
+    rows = generated.scores(*model, task(prompt, asked), Context())
     assert [each.id for each in rows] == ["c", "t", "n", "e"]
     assert not any(each.format_failure for each in rows), [each.text for each in rows]
     assert len(extraction.restored(rows[3].parsed)) >= 1
@@ -68,17 +72,17 @@ def test_a_constrained_answer_never_breaks_the_form(model, chat):
 
 
 def test_free_answers_of_a_random_model_break_it(model):
-    rows = generated.scores(*model, GREEDY, "greedy", "b", KINDS[:4], KINDS, Context())
+    rows = generated.scores(*model, task(GREEDY, KINDS[:4]), Context())
     assert sum(each.format_failure for each in rows) >= 3
 
 
 def test_plain_text_answers_end_with_their_line(model):
     prompt = PromptStep.model_validate({"name": "p", "forms": ("greedy",), "chat": False})
-    rows = generated.scores(*model, prompt, "greedy", "b", KINDS[:4], KINDS, Context())
+    rows = generated.scores(*model, task(prompt, KINDS[:4]), Context())
     assert not any("\n" in each.text for each in rows)
 
 
 def test_answers_do_not_depend_on_the_batch(model):
-    together = generated.scores(*model, GREEDY, "greedy", "b", KINDS[:4], KINDS, Context())
-    alone = [generated.scores(*model, GREEDY, "greedy", "b", [item], KINDS, Context())[0] for item in KINDS[:4]]
+    together = generated.scores(*model, task(GREEDY, KINDS[:4]), Context())
+    alone = [generated.scores(*model, task(GREEDY, [item]), Context())[0] for item in KINDS[:4]]
     assert together == alone

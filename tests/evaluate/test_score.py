@@ -120,20 +120,20 @@ def test_rotations_take_away_a_love_of_letters(tmp_path, tiny, benchmark_artifac
     """A model made to write A whatever is asked: by letter it scores chance, exactly, and its choice is that of its other weights."""
     import torch
 
-    from eutectic.evaluate import letter
+    from eutectic.evaluate import contexts, letter
     from eutectic.models import loading
 
     model, tokenizer = loading.load(tiny, torch.float32, torch.device("cpu")), loading.tokenizer(tiny)
-    items = score.read_items(benchmark_artifact)[:24]
-    before = letter.scores(model, tokenizer, prompted(), "b", items, items, Context())
+    asked = contexts.task(prompted(), "letter", "b", score.read_items(benchmark_artifact)[:8], ())
+    before = letter.scores(model, tokenizer, asked, Context())
     token = tokenizer("A", add_special_tokens=False)["input_ids"][0]
     head = model.get_output_embeddings()
     bias = torch.zeros(head.weight.shape[0])
     bias[token] = 30.0
     head.bias = torch.nn.Parameter(bias)
-    after = letter.scores(model, tokenizer, prompted(), "b", items, items, Context())
-    assert [row.score for row in after] == [0.25] * 24
-    assert sum(new.choice == old.choice for new, old in zip(after, before, strict=True)) >= 22
+    after = letter.scores(model, tokenizer, asked, Context())
+    assert [row.score for row in after] == [0.25] * 8
+    assert sum(new.choice == old.choice for new, old in zip(after, before, strict=True)) >= 7
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -157,3 +157,9 @@ def test_forms_no_item_allows_are_an_error(tmp_path, tiny, benchmark_artifact):
     write_rows(benchmark_artifact.path / ITEMS, items)
     with pytest.raises(InputError, match="no item can be scored"):
         score.build(EvaluateStep(prompts=(prompted(forms=("letter",)),)), parents_of(tiny, benchmark_artifact), tmp_path, Context())
+
+
+def test_too_few_examples_are_told_before_anything_is_scored(tmp_path, tiny, benchmark_artifact):
+    spec = EvaluateStep(prompts=(prompted(forms=("cloze",)), prompted(shots=9)))
+    with pytest.raises(InputError, match="shows 9 solved items and facts has only 5 dev items of kind choice"):
+        score.score(None, None, spec, [benchmark_artifact], tmp_path, Context(), "instruct")  # no model is touched

@@ -13,12 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic.context import Context
 from eutectic.evaluate import contexts
+from eutectic.evaluate.contexts import Task
 from eutectic.evaluate.likelihood import log_likelihoods
 from eutectic.evaluate.prompts import CUE
 from eutectic.evaluate.rows import judged, kept, likeliest
 from eutectic.evaluate.tree import Ask
 from eutectic.specs.rows import Item, ItemScore
-from eutectic.specs.steps import PromptStep
 
 
 def rank(sums: Sequence[float], tokens: Sequence[int], priors: Sequence[float] = ()) -> tuple[int, float]:
@@ -41,22 +41,14 @@ def rank(sums: Sequence[float], tokens: Sequence[int], priors: Sequence[float] =
     return best, min(margins, default=0.0)
 
 
-def scores(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: PromptStep,
-    benchmark: str,
-    items: Sequence[Item],
-    pool: Sequence[Item],
-    context: Context,
-) -> list[ItemScore]:
-    """A row for each item, in order; `pool` holds the items from which examples are shown."""
-    wanted = [contexts.asked(prompt, item, pool, benchmark) for item in items]
-    groups = contexts.groups(tokenizer, prompt, "cloze", wanted, [item.options for item in items])
-    contexts.check_lengths(model, benchmark, wanted, [max(len(ask.tokens) for ask in group) for group in groups])
+def scores(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, context: Context) -> list[ItemScore]:
+    """A row for each item, in order."""
+    items = [each.item for each in task.asked]
+    groups = contexts.groups(tokenizer, task.prompt, task.form, task.asked, [item.options for item in items])
+    contexts.check_lengths(model, task.benchmark, task.asked, [max(len(ask.tokens) for ask in group) for group in groups])
     sums = log_likelihoods(model, groups, context)
-    priors = log_likelihoods(model, [_prior(tokenizer, item) for item in items], context) if prompt.prior else [[] for _ in items]
-    return [_row(model, prompt, benchmark, *each) for each in zip(items, groups, sums, priors, strict=True)]
+    priors = log_likelihoods(model, [_prior(tokenizer, item) for item in items], context) if task.prompt.prior else [[] for _ in items]
+    return [_row(model, task, *each) for each in zip(items, groups, sums, priors, strict=True)]
 
 
 def _prior(tokenizer: PreTrainedTokenizerBase, item: Item) -> list[Ask]:
@@ -65,23 +57,13 @@ def _prior(tokenizer: PreTrainedTokenizerBase, item: Item) -> list[Ask]:
     return [Ask((*before, *option), len(before)) for option in contexts.encode(tokenizer, [f" {option}" for option in item.options])]
 
 
-def _row(
-    model: PreTrainedModel,
-    prompt: PromptStep,
-    benchmark: str,
-    item: Item,
-    group: Sequence[Ask],
-    sums: Sequence[float],
-    priors: Sequence[float],
-) -> ItemScore:
+def _row(model: PreTrainedModel, task: Task, item: Item, group: Sequence[Ask], sums: Sequence[float], priors: Sequence[float]) -> ItemScore:
     tokens = tuple(len(ask.tokens) - ask.start for ask in group)
     best, margin = rank(sums, tokens, priors)
     return judged(
         model,
-        prompt,
-        benchmark,
+        task,
         item,
-        "cloze",
         score=float(best == item.answer),
         choice=best,
         log_likelihoods=kept(sums),

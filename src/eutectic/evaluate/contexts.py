@@ -24,6 +24,21 @@ class Asked:
     examples: tuple[Item, ...] = ()
 
 
+@dataclass(frozen=True)
+class Task:
+    """Some items of a benchmark to be scored in one form under one prompt."""
+
+    prompt: PromptStep
+    form: Form
+    benchmark: str
+    asked: tuple[Asked, ...]
+
+
+def task(prompt: PromptStep, form: Form, benchmark: str, items: Sequence[Item], pool: Sequence[Item]) -> Task:
+    """A task with its examples out of `pool`; raises `InputError` where there are too few."""
+    return Task(prompt, form, benchmark, tuple(asked(prompt, item, pool, benchmark) for item in items))
+
+
 def asked(prompt: PromptStep, item: Item, pool: Sequence[Item], benchmark: str) -> Asked:
     """An item with its options in their own order, after the prompt's examples out of `pool`."""
     return Asked(item, prompts.order(item), tuple(prompts.shots(prompt, item, pool, benchmark)))

@@ -13,11 +13,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic.context import Context
 from eutectic.evaluate import answer, contexts, extraction, prompts
+from eutectic.evaluate.contexts import Task
 from eutectic.evaluate.rows import judged
 from eutectic.models.generate import end_tokens, generate
 from eutectic.models.grammar import Grammars, Matcher
-from eutectic.specs.rows import Form, Item, ItemKind, ItemScore
-from eutectic.specs.steps import PromptStep
+from eutectic.specs.rows import Item, ItemKind, ItemScore
 
 # Tokens an answer may have: a word with some decoration, a number with its unit, a phrase, a list of records. Talk beyond is cut off.
 TOKENS: dict[ItemKind, int] = {"choice": 8, "true_false": 8, "numeric": 16, "short": 24, "extraction": 384}
@@ -32,45 +32,33 @@ def subset(items: Sequence[Item], count: int | None) -> list[Item]:
     return sorted(test, key=lambda item: hashlib.sha256(f"greedy:{item.id}".encode()).digest())[:count]
 
 
-def scores(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: PromptStep,
-    form: Form,
-    benchmark: str,
-    items: Sequence[Item],
-    pool: Sequence[Item],
-    context: Context,
-) -> list[ItemScore]:
-    """A row for each item, in order; `pool` holds the items from which examples are shown."""
+def scores(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, context: Context) -> list[ItemScore]:
+    """A row for each item, in order."""
     made: dict[str, ItemScore] = {}
-    grammars = Grammars(tokenizer, end_tokens(model, tokenizer)) if form == "constrained" else None
+    grammars = Grammars(tokenizer, end_tokens(model, tokenizer)) if task.form == "constrained" else None
     for kind, new in TOKENS.items():
-        wanted = [contexts.asked(prompt, item, pool, benchmark) for item in items if item.kind == kind]
-        before = contexts.contexts(tokenizer, prompt, form, wanted)
-        contexts.check_lengths(model, benchmark, wanted, [len(ids) + new for ids in before])
+        wanted = [each for each in task.asked if each.item.kind == kind]
+        before = contexts.contexts(tokenizer, task.prompt, task.form, wanted)
+        contexts.check_lengths(model, task.benchmark, wanted, [len(ids) + new for ids in before])
         order = sorted(range(len(wanted)), key=lambda i: (-len(before[i]), i))
         for start in range(0, len(order), TOGETHER):
             chosen = order[start : start + TOGETHER]
-            matchers = [allowed(grammars, wanted[i].item) for i in chosen] if grammars else []
+            items = [wanted[i].item for i in chosen]
+            matchers = [allowed(grammars, item) for item in items] if grammars else []
             found = generate(model, tokenizer, [before[i] for i in chosen], max_new_tokens=new, matchers=matchers)
-            texts = [_ended(prompt, form, wanted[i].item, each.text) for i, each in zip(chosen, found, strict=True)]
-            made |= {
-                wanted[i].item.id: row(model, prompt, form, benchmark, wanted[i].item, text) for i, text in zip(chosen, texts, strict=True)
-            }
+            made |= {item.id: row(model, task, item, each.text) for item, each in zip(items, found, strict=True)}
             context.progress.advance(len(chosen))
-    return [made[item.id] for item in items]
+    return [made[each.item.id] for each in task.asked]
 
 
-def row(model: PreTrainedModel, prompt: PromptStep, form: Form, benchmark: str, item: Item, text: str) -> ItemScore:
+def row(model: PreTrainedModel, task: Task, item: Item, written: str) -> ItemScore:
     """The judged answer to an item."""
+    text = _ended(task, item, written)
     parsed = answer.read(item, text)
     return judged(
         model,
-        prompt,
-        benchmark,
+        task,
         item,
-        form,
         score=parsed.score,
         choice=parsed.choice,
         text=text,
@@ -89,8 +77,8 @@ def allowed(grammars: Grammars, item: Item) -> Matcher:
     return grammars.pattern(f" ?({'|'.join(map(re.escape, labels))})")
 
 
-def _ended(prompt: PromptStep, form: Form, item: Item, text: str) -> str:
+def _ended(task: Task, item: Item, text: str) -> str:
     """An answer without what a model goes on with in plain text: another question. In a chat it ends its turn itself."""
-    if prompts.chats(prompt, form):
+    if prompts.chats(task.prompt, task.form):
         return text
     return text.strip().split("\n\n" if item.kind == "extraction" else "\n")[0]

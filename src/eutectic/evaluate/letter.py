@@ -10,45 +10,35 @@ letter, these means are the options' own up to a constant. They give the choice 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eutectic.context import Context
 from eutectic.evaluate import contexts, prompts
+from eutectic.evaluate.contexts import Task
 from eutectic.evaluate.likelihood import log_likelihoods
 from eutectic.evaluate.rows import judged, kept, likeliest
 from eutectic.specs.rows import Item, ItemScore
-from eutectic.specs.steps import PromptStep
 
 
-def scores(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: PromptStep,
-    benchmark: str,
-    items: Sequence[Item],
-    pool: Sequence[Item],
-    context: Context,
-) -> list[ItemScore]:
-    """A row for each item, in order; `pool` holds the items from which examples are shown."""
-    orders = [prompts.rotations(prompts.order(item)) if prompt.rotations == "cyclic" else [prompts.order(item)] for item in items]
-    shown = [tuple(prompts.shots(prompt, item, pool, benchmark)) for item in items]
-    wanted = [contexts.Asked(item, each, shots) for item, own, shots in zip(items, orders, shown, strict=True) for each in own]
-    groups = contexts.groups(tokenizer, prompt, "letter", wanted, [prompts.labels(each.item, each.lettered) for each in wanted])
-    contexts.check_lengths(model, benchmark, wanted, [max(len(ask.tokens) for ask in group) for group in groups])
+def scores(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, context: Context) -> list[ItemScore]:
+    """A row for each item, in order."""
+    orders = [prompts.rotations(each.lettered) if task.prompt.rotations == "cyclic" else [each.lettered] for each in task.asked]
+    wanted = [replace(each, lettered=order) for each, own in zip(task.asked, orders, strict=True) for order in own]
+    groups = contexts.groups(tokenizer, task.prompt, task.form, wanted, [prompts.labels(each.item, each.lettered) for each in wanted])
+    contexts.check_lengths(model, task.benchmark, wanted, [max(len(ask.tokens) for ask in group) for group in groups])
     found = iter(log_likelihoods(model, groups, context))
-    return [_row(model, prompt, benchmark, item, [kept(next(found)) for _ in own]) for item, own in zip(items, orders, strict=True)]
+    return [_row(model, task, each.item, [kept(next(found)) for _ in own]) for each, own in zip(task.asked, orders, strict=True)]
 
 
-def _row(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Item, rotated: Sequence[tuple[float, ...]]) -> ItemScore:
+def _row(model: PreTrainedModel, task: Task, item: Item, rotated: Sequence[tuple[float, ...]]) -> ItemScore:
     means = kept(sum(column) / len(rotated) for column in zip(*rotated, strict=True))
     decided = [likeliest(values) for values in rotated]
     return judged(
         model,
-        prompt,
-        benchmark,
+        task,
         item,
-        "letter",
         score=sum(best == item.answer for best in decided) / len(decided),
         choice=likeliest(means),
         log_likelihoods=means,

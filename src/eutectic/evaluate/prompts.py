@@ -7,6 +7,7 @@ answer (all forms but cloze) ends in `Answer:`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ def shots(prompt: PromptStep, item: Item, pool: Sequence[Item], benchmark: str) 
     if not prompt.shots:
         return []
     dev = (other for other in pool if other.split == "dev" and other.kind == item.kind and other.group != item.group)
-    found = sorted(dev, key=lambda other: hashlib.sha256(f"shot:{other.id}".encode()).digest())[: prompt.shots]
+    found = sorted(dev, key=lambda other: _place(other.id))[: prompt.shots]
     if len(found) < prompt.shots:
         raise InputError(
             f"prompt {prompt.name!r} shows {prompt.shots} solved items and {benchmark} has only {len(found)} dev items of kind {item.kind} "
@@ -90,6 +91,12 @@ def shots(prompt: PromptStep, item: Item, pool: Sequence[Item], benchmark: str) 
             remedy="Ask for fewer `shots`, or keep more dev items (`dev`).",
         )
     return found
+
+
+@functools.cache
+def _place(name: str) -> bytes:
+    """Where a dev item stands among those that may be shown."""
+    return hashlib.sha256(f"shot:{name}".encode()).digest()
 
 
 def instruction(prompt: PromptStep, item: Item, form: Form, lettered: Sequence[int]) -> str:

@@ -17,7 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from eutectic.artifacts import ITEMS, SUMMARY, Parents, iterate_rows, one, read_json, read_rows, write_json, write_rows
 from eutectic.context import Context
 from eutectic.errors import InputError
-from eutectic.evaluate.score import Task, read_items, weigh
+from eutectic.evaluate import contexts
+from eutectic.evaluate.contexts import Task
+from eutectic.evaluate.score import read_items, weigh
 from eutectic.evaluate.summary import summarise
 from eutectic.models import device, loading
 from eutectic.specs.rows import WEIGHED_FORMS, Item, ItemScore
@@ -57,12 +59,12 @@ def rescore(
         return {"rescored": 0, "adopted": 1}
     items = {benchmark.address: read_items(benchmark) for benchmark in parents["benchmarks"]}
     planned = _tasks(spec, items, close(parents, spec.margin))
-    count = sum(len(task.items) for task in planned)
+    count = sum(len(task.asked) for task in planned)
     fresh: dict[Key, ItemScore] = {}
     if count:
         context.progress.start(f"close items in float32: {one(parents, 'model').address}", count, "items")
         model = load()
-        fresh = {_key(row): row for task in planned for row in weigh(model, tokenizer, task, items[task.benchmark], context)}
+        fresh = {_key(row): row for task in planned for row in weigh(model, tokenizer, task, context)}
     final = [fresh.get(_key(row), row) for row in rows]
     changed = sum(new.score != old.score for new, old in zip(final, rows, strict=True))
     write_rows(out / ITEMS, final)
@@ -81,8 +83,8 @@ def _tasks(spec: RescoreStep, items: dict[str, list[Item]], wanted: set[Key]) ->
         for form in WEIGHED_FORMS:
             label = f"{form}:{prompt.name}" if prompt.name else form
             for name, members in items.items():
-                chosen = tuple(item for item in members if (label, name, item.id) in wanted)
-                found += [Task(prompt, form, name, chosen)] if chosen else []
+                chosen = [item for item in members if (label, name, item.id) in wanted]
+                found += [contexts.task(prompt, form, name, chosen, members)] if chosen else []
     return found
 
 

@@ -7,20 +7,20 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from eutectic.specs.rows import Form, Item, ItemScore
-from eutectic.specs.steps import PromptStep
+from eutectic.evaluate.contexts import Task
+from eutectic.specs.rows import Item, ItemScore
 
 
-def judged(model: PreTrainedModel, prompt: PromptStep, benchmark: str, item: Item, form: Form, **found: Any) -> ItemScore:
-    """The row of an item scored by `model` in one form."""
+def judged(model: PreTrainedModel, task: Task, item: Item, **found: Any) -> ItemScore:
+    """The row of an item of a task, scored by `model`."""
     return ItemScore(
         id=item.id,
-        benchmark=benchmark,
+        benchmark=task.benchmark,
         group=item.group,
         role=item.role,
         split=item.split,
-        form=form,
-        prompt=prompt.name,
+        form=task.form,
+        prompt=task.prompt.name,
         answer=item.answer,
         precision="float32" if str(model.dtype) == "torch.float32" else "bfloat16",
         **found,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,13 @@ from eutectic.artifacts import ITEMS, SUMMARY, Artifact, Parents, one, read_rows
 from eutectic.context import Context
 from eutectic.errors import EutecticError, InputError
 from eutectic.evaluate import cloze, contexts, generated, letter, prompts
+from eutectic.evaluate.contexts import Task
 from eutectic.evaluate.summary import lines, summarise
 from eutectic.models import chat_template, device, loading
-from eutectic.specs.rows import FORM_WORDS, WEIGHED, WEIGHED_FORMS, Form, Item, ItemScore
-from eutectic.specs.steps import EvaluateStep, PromptStep
+from eutectic.specs.rows import FORM_WORDS, WEIGHED, WEIGHED_FORMS, Item, ItemScore
+from eutectic.specs.steps import EvaluateStep
 
 __all__ = ["build", "check", "lines", "read_items", "score"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """Some items of a benchmark in one form under one prompt."""
-
-    prompt: PromptStep
-    form: Form
-    benchmark: str
-    items: tuple[Item, ...]
 
 
 def check(spec: EvaluateStep, parents: Parents) -> None:
@@ -85,9 +75,9 @@ def score(
         for task in planned:
             start = time.monotonic()
             named = f", prompt {task.prompt.name}" if task.prompt.name else ""
-            context.progress.start(f"{task.benchmark} {FORM_WORDS[task.form]}{named}: {address}", len(task.items), "items")
-            rows += weigh(model, tokenizer, task, items[task.benchmark], context)
-            for key, amount in ((f"{task.form}_items", len(task.items)), (f"{task.form}_seconds", round(time.monotonic() - start, 2))):
+            context.progress.start(f"{task.benchmark} {FORM_WORDS[task.form]}{named}: {address}", len(task.asked), "items")
+            rows += weigh(model, tokenizer, task, context)
+            for key, amount in ((f"{task.form}_items", len(task.asked)), (f"{task.form}_seconds", round(time.monotonic() - start, 2))):
                 ledger[key] = round(ledger.get(key, 0) + amount, 2)
     except EutecticError as error:
         raise error.at(place=address) from error
@@ -104,18 +94,13 @@ def tasks(spec: EvaluateStep, benchmark: str, items: Sequence[Item]) -> Iterator
             if form not in WEIGHED_FORMS:
                 able = generated.subset(able, spec.greedy)
             if able:
-                yield Task(prompt, form, benchmark, tuple(able))
+                yield contexts.task(prompt, form, benchmark, able, items)
 
 
-def weigh(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, pool: Sequence[Item], context: Context
-) -> list[ItemScore]:
-    """The rows of a task, in the order of its items; examples are shown out of `pool`."""
-    if task.form == "cloze":
-        return cloze.scores(model, tokenizer, task.prompt, task.benchmark, task.items, pool, context)
-    if task.form == "letter":
-        return letter.scores(model, tokenizer, task.prompt, task.benchmark, task.items, pool, context)
-    return generated.scores(model, tokenizer, task.prompt, task.form, task.benchmark, task.items, pool, context)
+def weigh(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, context: Context) -> list[ItemScore]:
+    """The rows of a task, in the order of its items."""
+    scores = {"cloze": cloze.scores, "letter": letter.scores}.get(task.form, generated.scores)
+    return scores(model, tokenizer, task, context)
 
 
 def read_items(benchmark: Artifact) -> list[Item]:
