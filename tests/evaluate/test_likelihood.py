@@ -47,10 +47,10 @@ def gaps(left, right):
 
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"]
-SHAPES = ((80, 2048), (160, 2048), (40, 90), (1000, 100))  # tokens of a row and of a batch
+SHAPES = ((80, 2048), (40, 90), (1000, 100))  # tokens of a row and of a batch
 
 
-def asked(folder, *, shared=40, fewer=30, members=40):
+def asked(folder, *, shared=40, fewer=30, members=24):
     """Items that all begin alike, some of which share a passage behind that, with single and with several long options."""
     tokenizer = loading.tokenizer(folder)
     generator = torch.Generator().manual_seed(3)
@@ -68,8 +68,7 @@ def asked(folder, *, shared=40, fewer=30, members=40):
     return [*groups, *cloze_groups(tokenizer, ITEMS)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("family", "tied"), [*((family, True) for family in FAMILIES), ("llama", False)])
 def test_packed_scores_equal_separate_forward_passes(tmp_path, family, tied):
     folder = make_tiny(tmp_path / family, family=family, tied=tied)
     model = loading.load(folder, torch.float32, CPU)
