@@ -30,8 +30,9 @@ def text(spec: CorpusStep, documents: Sequence[Document], dropped: Sequence[Drop
         "---",
         "# Corpus",
         "",
-        f"{summary['documents']} documents, {summary['words']} words, from {summary['files']} files; {summary['files_not_read']} files could "
-        f"not be read. {summary['held_out_documents']} documents of {summary['held_out_groups']} groups are held out of every training set.",
+        f"{summary['documents']} documents, {summary['words']} words, from {summary['files']} files; {summary['files_not_read']} files "
+        "could not be read.",
+        f"{summary['held_out_documents']} documents of {summary['held_out_groups']} groups are held out of every training set.",
         "",
         *_counts("licence", Counter(document.licence or "not stated" for document in documents)),
         *_counts("language", Counter(document.language or "not told" for document in documents)),
