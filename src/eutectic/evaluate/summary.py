@@ -106,7 +106,7 @@ def _line(cell: Mapping[str, Any]) -> str:
         notes.append(f"{cell['unbiased']:.3f} without what the model thinks of letters")
         notes.append("likeliest " + " ".join(f"{letter} {share:.0%}" for letter, share in cell["letters"].items()))
     if cell.get("ties"):
-        notes.append(f"{cell['ties']} ties")
+        notes.append("1 tie" if cell["ties"] == 1 else f"{cell['ties']} ties")
     if "fields" in cell:
         whole = cell["fields"]["all"]
         notes.append(f"precision {whole['precision']:.3f}, recall {whole['recall']:.3f} of fields")
