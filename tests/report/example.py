@@ -19,6 +19,7 @@ from eutectic.artifacts import (
     ITEMS,
     LEDGER,
     METRICS,
+    POINTS,
     PROMPTS,
     SAMPLES,
     SUMMARY,
@@ -44,6 +45,7 @@ from eutectic.specs.rows import (
     ImagePrompt,
     Item,
     ItemScore,
+    Point,
     TensorGeometry,
     TextRow,
     Turn,
@@ -62,8 +64,10 @@ from eutectic.specs.steps import (
     ImagePromptsStep,
     MergeStep,
     RescoreStep,
+    SearchStep,
     SynergyStep,
     TrainStep,
+    WinnerStep,
 )
 
 HOSTILE = "<script>document.title='owned'</script><img src='http://example.invalid/x.png' onerror='alert(1)'>"
@@ -274,6 +278,36 @@ class Example:
 
     def merge(self, address: str, method: str, parameters: dict, models: tuple[str, ...]) -> None:
         self.add("merge", address, MergeStep(method=method, parameters=parameters, seed=17), {"base": ("instruct",), "models": models})
+
+    def search(self, address: str, models: tuple[str, ...]) -> None:
+        """A search over two anchors of t; scores fall with the distance from (0.3, 0.7), and one candidate failed."""
+        draw, points = np.random.default_rng(3), []
+
+        def tried(by: str, place: tuple[float, ...], items: int = 20, **more) -> None:
+            right = np.clip(
+                0.5 - sum((x - best) ** 2 for x, best in zip(place, (0.3, 0.7), strict=False)) + draw.normal(0, 0.02, items), 0, 1
+            )
+            fields = {"parameters": {"t": list(place)}, "accuracy": 0.5, "score": float(right.mean()), "right": tuple(right.tolist())}
+            points.append(Point(**{"number": len(points), "by": by, "place": place, **fields, **more}))
+
+        for model in ("instruct", *models):
+            tried("parent", (), 40, model=model, parameters={}, score=0.31)
+        for by, spread in (("random", 0.35), ("cma", 0.1)):
+            for _ in range(12):
+                tried(by, tuple((np.array([0.3, 0.7]) + draw.normal(0, spread, 2)).tolist()))
+        tried("random", (0.9, 0.1), score=0.0, right=(), failed="the merged tensor does not fit into float16")
+        best = {by: max((p for p in points if p.by == by), key=lambda p: p.score) for by in ("random", "cma")}
+        for each in best.values():
+            tried("final", each.place, 40)
+        out = self.place(f"search-{address}")
+        write_rows(out / POINTS, points)
+        axes = [{"name": f"t.{n}", "low": 0.0, "high": 1.0} for n in range(2)]
+        winner = {"number": points[-1].number, "by": "cma"}
+        write_json(out / SUMMARY, {"axes": axes, "benchmark": "acquired", "chosen": list(range(20)), "dev_items": 40, "winner": winner})
+        spec = SearchStep(method="slerp", space={"t": [[0, 1], [0, 1]]}, budget=12, items=20)
+        self.add("search", address, spec, {"base": ("instruct",), "models": models, "benchmark": ("acquired",)}, folder=out)
+        parents = {"base": ("instruct",), "models": models, "search": (address,)}
+        self.add("winner", address, WinnerStep(method="slerp"), parents, folder=out)
 
     def geometry(self, address: str, ulps: float) -> None:
         out = self.place(f"geometry-{address}")
@@ -545,6 +579,8 @@ def whole(folder: Path, items: int = 300) -> StudyView:
             if address == "instruct"
             else "A macro photograph of a translucent leaf whose veins are crimped silk fibrils, woven with collagen bundles, side light, shallow depth of field.",
         )
+    made.search("best", ("instruct/cpt-sft-dpo",))
+    made.evaluate("best", 0.4)
     return made.view()
 
 

@@ -13,7 +13,7 @@ from eutectic.report import page
 from eutectic.report.view import StudyView
 
 SECTIONS = (
-    "run", "training", "comparisons", "accuracy", "forms", "merges", "strategies", "functionality", "patterns", "general", "geometry", "conversations", "image-prompts", "baselines", "contamination", "data", "provenance",
+    "run", "training", "comparisons", "accuracy", "forms", "merges", "search", "strategies", "functionality", "patterns", "general", "geometry", "conversations", "image-prompts", "baselines", "contamination", "data", "provenance",
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_tables_are_csv_and_figures_svg(report):
     assert {"baselines", "corpora", "sources", "datasets", "provenance", "keys"} <= tables
     with (report.parent / "tables" / "accuracy.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 5 * 24  # five cells, 24 models and controls
+    assert len(rows) == 5 * 25  # five cells, 25 models and controls
     assert all(0 <= float(row["low"]) <= float(row["accuracy, %"]) <= float(row["high"]) <= 1 for row in rows)
     figures = list((report.parent / "figures").glob("*.svg"))
     assert len(figures) >= 15

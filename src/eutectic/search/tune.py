@@ -148,6 +148,7 @@ def summary(trial: Trial, points: Sequence[Point], chosen: Sequence[int], best: 
     return {
         "axes": [{"name": axis.name, "low": axis.low, "high": axis.high} for axis in trial.space.axes],
         "benchmark": one(trial.parents, "benchmark").address,
+        "chosen": list(chosen),
         "items": [trial.items.items[i].id for i in chosen],
         "dev_items": len(trial.items.items),
         "winner": {
