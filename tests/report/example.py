@@ -285,7 +285,11 @@ class Example:
 
         def tried(by: str, place: tuple[float, ...], items: int = 20, **more) -> None:
             right = np.clip(
-                0.5 - sum((x - best) ** 2 for x, best in zip(place, (0.3, 0.7), strict=False)) + draw.normal(0, 0.02, items), 0, 1
+                (0.5 if place else 0.31)
+                - sum((x - best) ** 2 for x, best in zip(place, (0.3, 0.7), strict=False))
+                + draw.normal(0, 0.02, items),
+                0,
+                1,
             )
             fields = {"parameters": {"t": list(place)}, "accuracy": 0.5, "score": float(right.mean()), "right": tuple(right.tolist())}
             points.append(Point(**{"number": len(points), "by": by, "place": place, **fields, **more}))
@@ -294,7 +298,7 @@ class Example:
             tried("parent", (), 40, model=model, parameters={}, score=0.31)
         for by, spread in (("random", 0.35), ("cma", 0.1)):
             for _ in range(12):
-                tried(by, tuple((np.array([0.3, 0.7]) + draw.normal(0, spread, 2)).tolist()))
+                tried(by, tuple((np.array([0.3, 0.7]) + draw.normal(0, spread, 2)).clip(0, 1).tolist()))
         tried("random", (0.9, 0.1), score=0.0, right=(), failed="the merged tensor does not fit into float16")
         best = {by: max((p for p in points if p.by == by), key=lambda p: p.score) for by in ("random", "cma")}
         for each in best.values():

@@ -7,6 +7,7 @@ import pytest
 
 from eutectic.artifacts import ITEMS, SUMMARY, read_json, read_rows
 from eutectic.context import Context
+from eutectic.doors import report
 from eutectic.errors import InputError
 from eutectic.specs.rows import ItemScore
 from eutectic.study.study import Study
@@ -61,6 +62,9 @@ def test_the_winner_is_measured_on_the_test_split_and_compared(tmp_path, tiny, t
     synergy = read_json(plan["synergy", "best"].folder / SUMMARY)
     assert sorted(synergy["parents"]) == ["one", "two"]
     assert study.model_folder("best").is_dir()
+    page = report(study, tmp_path / "report").read_text()
+    assert "best, the winner: t = " in page
+    assert "best: dev score of candidates in percent: parent one" in page
     again = study.run(Context(threads=1))
     assert again.made == []
 

@@ -78,7 +78,7 @@ def merges(view: StudyView) -> list[Merge]:
     controls = view.controls()
     return [
         Merge(step.address, step.spec.method, step.parents.get("models", ()), next(iter(step.parents.get("base", ())), ""))
-        for step in view.of("merge")
+        for step in view.of("merge", "winner")
         if isinstance(step.spec, MergeStep) and step.address not in controls
     ]
 

@@ -78,9 +78,9 @@ def geometries(view: StudyView) -> dict[str, Mapping[str, Any]]:
     measured = {
         _parents(view, step.address): read_json(step.readable / SUMMARY) for step in view.of("geometry") if step.readable is not None
     }
-    return {step.address: measured[key] for step in view.of("merge") if (key := _parents(view, step.address)) in measured}
+    return {step.address: measured[key] for step in view.of("merge", "winner") if (key := _parents(view, step.address)) in measured}
 
 
 def _parents(view: StudyView, merge: str) -> tuple[tuple[str, ...], ...]:
-    step = view.find(merge, "merge")
+    step = view.find(merge, "merge", "winner")
     return tuple(step.parents.get(role, ()) for role in ("base", "models")) if step is not None else ()

@@ -33,7 +33,9 @@ def made(view: StudyView) -> str:
     stale = sum(step.state == "stale" for step in view.steps)
     models = [step for step in view.of("train") if step.readable is not None]
     controls = view.controls()
-    merges = sum(step.address not in controls and (step.folder is not None or view.measured(step.address)) for step in view.of("merge"))
+    merges = sum(
+        step.address not in controls and (step.folder is not None or view.measured(step.address)) for step in view.of("merge", "winner")
+    )
     tokens = sum(int(ledger(step).get("tokens") or 0) for step in models)
     spent = sum(step.record.seconds for step in view.steps if step.record)
     state = f"{done} of {len(view.steps)} steps are done" + (f" and {stale} are stale" if stale else "")
