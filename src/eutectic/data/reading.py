@@ -6,14 +6,16 @@ folder of the step, so that a step that was killed goes on with the next file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from eutectic.artifacts import Artifact
@@ -65,44 +67,63 @@ def read_one(file: Path, spec: CorpusStep) -> Outcome:
 
 
 def _apart(files: Sequence[Artifact], spec: CorpusStep, context: Context) -> Iterator[tuple[Artifact, Outcome]]:
-    """Read files in processes; where one dies, the files it may have died of are read again one by one."""
-    waiting = list(files)
-    while waiting:
-        workers = min(context.threads, len(waiting))
-        pool = _pool(workers)
-        with pool:
-            futures = [(file, pool.submit(read_one, file.path, spec)) for file in waiting]
-            done = 0
-            for file, future in futures:
-                outcome = _outcome(future)
-                if outcome is None:
-                    break
-                yield file, outcome
-                done += 1
-        suspects = waiting[done : done + 2 * workers + 1] if done < len(waiting) else []
-        yield from ((file, _single(file, spec)) for file in suspects)
-        waiting = waiting[done + len(suspects) :]
-
-
-def _single(file: Artifact, spec: CorpusStep) -> Outcome:
-    """Read a file in a process of its own."""
-    with _pool(1) as pool:
-        found = _outcome(pool.submit(read_one, file.path, spec))
-    died = InputError("brought its reader down", file=file.path, remedy="It is damaged in a rare way: leave it out, or print it anew.")
-    return Outcome(error=died) if found is None else found
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=die_with, initargs=(os.getpid(),))
-
-
-def _outcome(future: Future[Outcome]) -> Outcome | None:
-    """None where the process died."""
+    """Read files in processes, each with a pipe of its own: what a process died of is then known, and no lock can die with it."""
+    waiting, deaths = deque(files), Counter[str]()
+    busy: dict[Connection, tuple[SpawnProcess, Artifact]] = {}
     try:
-        return future.result()
-    except BrokenProcessPool:
-        return None
+        while waiting or busy:
+            while waiting and len(busy) < max(1, context.threads):
+                pipe, process = _reader(spec)
+                busy[pipe] = (process, waiting.popleft())
+                _give(pipe, busy[pipe][1])
+            for pipe in [each for each in wait(list(busy)) if isinstance(each, Connection)]:
+                process, file = busy.pop(pipe)
+                try:
+                    outcome = pipe.recv()
+                except (EOFError, OSError):
+                    deaths[file.key or str(file.path)] += 1
+                    if deaths[file.key or str(file.path)] == 1:  # something else may have killed it
+                        waiting.appendleft(file)
+                        continue
+                    outcome = Outcome(error=_fatal(file.path))
+                else:
+                    if waiting:
+                        busy[pipe] = (process, waiting.popleft())
+                        _give(pipe, busy[pipe][1])
+                    else:
+                        pipe.close()
+                yield file, outcome
+    finally:
+        for pipe, (process, _) in busy.items():
+            process.kill()
+            pipe.close()
+
+
+def _reader(spec: CorpusStep) -> tuple[Connection, SpawnProcess]:
+    """A process that reads files, and our end of its pipe. It ends when that is closed."""
+    spawning = multiprocessing.get_context("spawn")
+    ours, theirs = spawning.Pipe()
+    process = spawning.Process(target=_serve, args=(theirs, spec, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _give(pipe: Connection, file: Artifact) -> None:
+    """Hand a file to a process; that it is dead is seen when its answer is waited for."""
+    with contextlib.suppress(OSError):
+        pipe.send(file.path)
+
+
+def _serve(pipe: Connection, spec: CorpusStep, starter: int) -> None:
+    die_with(starter)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send(read_one(pipe.recv(), spec))
+
+
+def _fatal(file: Path) -> InputError:
+    return InputError("brought its reader down", file=file, remedy="It is damaged in a rare way: leave it out, or print it anew.")
 
 
 def _place(saves: Path, file: Artifact) -> Path:
