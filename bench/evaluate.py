@@ -70,7 +70,7 @@ def sweep(asked: argparse.Namespace, shared: dict) -> dict:
     """Twenty merges: ours live; the peer's from a written checkpoint, loaded and scored once and counted twenty times."""
     mine = run(asked, "ours", {**shared, "do": "sweep", "merges": MERGES})
     theirs = [
-        run(asked, "peer", {**shared, "task": "plain", "do": "weigh", "batch": size, "model": mine["written"], "counted": "all"})
+        run(asked, "peer", {**shared, "task": "cloze", "do": "weigh", "batch": size, "model": mine["written"], "counted": "all"})
         for size in (1, 8)
     ]
     peer = min(found["seconds"] for found in theirs) * MERGES
@@ -104,7 +104,7 @@ def main() -> None:
     """Measure what is asked for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join((*TASKS, "sweep", "write")), help="some of cloze, letters, passages, sweep, write")
-    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--items", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")

@@ -48,7 +48,7 @@ def timed_weighing() -> dict:
 
 def timed_sweep() -> dict:
     """Merges of the model with a perturbed copy, swapped into the loaded model one after the other; the last one is also written."""
-    items, other = read("plain"), Path(job["data"]) / "other"
+    items, other = read("cloze"), Path(job["data"]) / "other"
     if not other.is_dir():
         torch.manual_seed(0)
         state = {name: tensor + tensor.std() * 0.05 * torch.randn_like(tensor) for name, tensor in model.state_dict().items()}
