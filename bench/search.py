@@ -57,7 +57,7 @@ def prepared(work: Path) -> dict[str, tuple[Artifact, ...]]:
         documents(folders["corpus"], found)
         folders["benchmark"].mkdir(exist_ok=True)
         corpus = {"corpus": (Artifact("corpus", "corpus", "corpus", folders["corpus"]),)}
-        benchmarks.build(BenchmarkStep(dev=0.4, items=100), corpus, folders["benchmark"], Context())
+        benchmarks.build(BenchmarkStep(dev=0.4, items=200), corpus, folders["benchmark"], Context())
     made = {name: (Artifact("", name, name, folder),) for name, folder in folders.items()}
     return {"base": made["plus"], "models": made["minus"], "benchmark": made["benchmark"]}
 
