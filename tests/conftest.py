@@ -8,7 +8,9 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait for each other do not spin: on a machine in use tests took 50 times longer
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # threads that wait for each other do not spin: on a machine in use tests took 50 times longer
 
 TEXT = (
     "Spider silk is a protein fibre with crystalline beta sheets in an amorphous matrix. Collagen is a triple helix that forms fibrils. "
