@@ -6,6 +6,7 @@ Every run is a process of its own; ours and the peer's take turns, and model, it
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -68,12 +69,15 @@ def weigh(asked: argparse.Namespace, shared: dict, name: str) -> dict:
 
 def sweep(asked: argparse.Namespace, shared: dict) -> dict:
     """Twenty merges: ours live; the peer's from a written checkpoint, loaded and scored once and counted twenty times."""
+    for name in ("other", "written"):
+        shutil.rmtree(asked.work / name, ignore_errors=True)
+    written = run(asked, "ours", {**shared, "do": "prepare"})["written"]
     mine = run(asked, "ours", {**shared, "do": "sweep", "merges": MERGES})
     theirs = [
-        run(asked, "peer", {**shared, "task": "cloze", "do": "weigh", "batch": size, "model": mine["written"], "counted": "all"})
-        for size in (1, 8)
+        run(asked, "peer", {**shared, "task": "cloze", "do": "weigh", "batch": size, "model": written, "counted": "all"}) for size in (1, 8)
     ]
-    peer = min(found["seconds"] for found in theirs) * MERGES
+    best = min(theirs, key=lambda found: found["seconds"])
+    peer = best["seconds"] * MERGES
     return {
         "merges": MERGES,
         "items": mine["items"],
@@ -81,6 +85,8 @@ def sweep(asked: argparse.Namespace, shared: dict) -> dict:
         "swapping s": mine["swapping"],
         "lm-eval s": peer,
         "faster": peer / mine["seconds"],
+        "peak MB": mine["peak_mb"],
+        "lm-eval peak MB": best["peak_mb"],
     }
 
 

@@ -2,11 +2,13 @@
 
 import json
 import resource
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from eutectic.artifacts import Artifact
 from eutectic.context import Context
@@ -46,36 +48,39 @@ def timed_weighing() -> dict:
     return {"seconds": seconds, "log_likelihoods": found, "tokens": tokens}
 
 
+def parents() -> dict[str, tuple[Artifact, ...]]:
+    """The model and a perturbed copy of it."""
+    folders = {"base": Path(job["model"]), "models": Path(job["data"]) / "other"}
+    return {role: (Artifact("checkpoint", role, role, folder),) for role, folder in folders.items()}
+
+
+def prepared() -> dict:
+    """The perturbed copy, and one merge written for the peer."""
+    torch.manual_seed(0)
+    save({name: tensor + tensor.std() * 0.05 * torch.randn_like(tensor) for name, tensor in model.state_dict().items()})
+    written = Path(job["data"]) / "written"
+    written.mkdir()
+    stream.build(MergeStep(method="slerp", parameters={"t": 0.5}), parents(), written, context)
+    return {"written": str(written)}
+
+
 def timed_sweep() -> dict:
-    """Merges of the model with a perturbed copy, swapped into the loaded model one after the other; the last one is also written."""
-    items, other = read("cloze"), Path(job["data"]) / "other"
-    if not other.is_dir():
-        torch.manual_seed(0)
-        state = {name: tensor + tensor.std() * 0.05 * torch.randn_like(tensor) for name, tensor in model.state_dict().items()}
-        save(state, other)
-    parents = {"base": (Artifact("checkpoint", "a", "a", Path(job["model"])),), "models": (Artifact("checkpoint", "b", "b", other),)}
+    """Merges swapped into the loaded model one after the other, each scored."""
+    items = read("cloze")
     weigh(items[:4])
     swapping, begun = 0.0, clock()
     for number in range(job["merges"]):
         step = MergeStep(method="slerp", parameters={"t": 0.2 + 0.03 * number})
         started = clock()
-        loading.swap(model, stream.tensors(step, parents, context, loading.live(model)))
+        loading.swap(model, stream.tensors(step, parents(), context, loading.live(model)))
         swapping += clock() - started
         weigh(items)
-    seconds = clock() - begun
-    written = Path(job["data"]) / "written"
-    if not written.is_dir():
-        written.mkdir()
-        stream.build(MergeStep(method="slerp", parameters={"t": 0.5}), parents, written, context)
-    return {"seconds": seconds, "swapping": swapping, "items": len(items), "written": str(written)}
+    return {"seconds": clock() - begun, "swapping": swapping, "items": len(items)}
 
 
-def save(state: dict, out: Path) -> None:
+def save(state: dict[str, torch.Tensor]) -> None:
     """The perturbed copy as a folder of its own."""
-    import shutil
-
-    from safetensors.torch import save_file
-
+    out = Path(job["data"]) / "other"
     shutil.copytree(job["model"], out, ignore=shutil.ignore_patterns("*.safetensors"))
     tied = {name: tensor.contiguous().to(torch.bfloat16) for name, tensor in state.items() if name != "lm_head.weight"}
     save_file(tied, out / "model.safetensors", metadata={"format": "pt"})
@@ -94,6 +99,6 @@ def timed_writing() -> dict:
     return {"rate": sum(each.tokens for each in found) / seconds, "answers": [each.text for each in found]}
 
 
-found = {"weigh": timed_weighing, "sweep": timed_sweep, "write": timed_writing}[job["do"]]()
+found = {"weigh": timed_weighing, "prepare": prepared, "sweep": timed_sweep, "write": timed_writing}[job["do"]]()
 found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 (job_file.parent / "found.json").write_text(json.dumps(found))
